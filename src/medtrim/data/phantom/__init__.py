@@ -1,0 +1,1 @@
+"""The built-in corpus: drawn frontal chest radiographs with reports that describe what was drawn."""

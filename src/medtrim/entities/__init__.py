@@ -1,0 +1,1 @@
+"""OBER, the ontology-based entity recogniser: findings with descriptors, offsets and assertions."""

@@ -1,0 +1,1 @@
+"""What an aligned model is worth: retrieval, classification, and intervals for both."""

@@ -1,0 +1,1 @@
+"""Suites of runs, the demo, tables, plots and the HTML report."""

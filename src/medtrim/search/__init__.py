@@ -1,0 +1,1 @@
+"""Find similar studies: index, server and web page."""

@@ -1,0 +1,1 @@
+"""The trainer: configuration, batches, checkpoints, resume."""

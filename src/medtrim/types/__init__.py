@@ -1,0 +1,45 @@
+"""What flows between the rooms: records, Arrow schemas, tables with provenance, YAML."""
+
+from medtrim.types.provenance import OntologyRef, Provenance, medtrim_version
+from medtrim.types.records import (
+    ASSERTIONS,
+    Annotation,
+    Assertion,
+    Finding,
+    Mention,
+    Reject,
+    Role,
+    Sections,
+    Study,
+    Triplet,
+)
+from medtrim.types.vocabulary import (
+    DEFAULT_CONTRADICTIONS,
+    DISEASES,
+    NO_FINDING,
+    SIDES,
+    ZONES,
+    Contradictions,
+)
+
+__all__ = [
+    "ASSERTIONS",
+    "DEFAULT_CONTRADICTIONS",
+    "DISEASES",
+    "NO_FINDING",
+    "SIDES",
+    "ZONES",
+    "Annotation",
+    "Assertion",
+    "Contradictions",
+    "Finding",
+    "Mention",
+    "OntologyRef",
+    "Provenance",
+    "Reject",
+    "Role",
+    "Sections",
+    "Study",
+    "Triplet",
+    "medtrim_version",
+]

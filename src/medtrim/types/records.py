@@ -1,0 +1,97 @@
+"""Frozen records that the rooms hand to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Assertion = Literal["present", "uncertain", "absent"]
+Role = Literal["disease", "adjective", "direction", "cue"]
+ASSERTIONS: tuple[Assertion, ...] = ("present", "uncertain", "absent")
+ROLES: tuple[Role, ...] = ("disease", "adjective", "direction", "cue")
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A span of one report section.
+
+    `start` and `end` are half-open character offsets into the section, so `section_text[start:end] == text`.
+    `role` says what the span contributed: the disease, a descriptor, or the cue that decided the assertion.
+    """
+
+    section: str
+    start: int
+    end: int
+    text: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One mentioned finding: a canonical disease, its assertion, and the descriptors bound to it.
+
+    "small left and large right effusion" is two findings. `adjectives` and `directions` are canonical,
+    sorted and without repeats.
+    """
+
+    disease: str
+    assertion: Assertion
+    adjectives: tuple[str, ...] = ()
+    directions: tuple[str, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """The findings of one study's report, absent ones included, in order of appearance."""
+
+    study_id: str
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """The two report sections that MedTrim reads; an absent section is the empty string."""
+
+    findings: str = ""
+    impression: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One study: its images and report. Image paths are absolute, or relative to the corpus's folder."""
+
+    study_id: str
+    patient_id: str
+    images: tuple[str, ...] = ()
+    view: str = ""
+    findings: str = ""
+    impression: str = ""
+    split: str = ""
+    labels: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def report(self) -> str:
+        """The text that encoders read: findings, then impression, one space between."""
+        return " ".join(part for part in (self.findings.strip(), self.impression.strip()) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Triplet:
+    """A mined (anchor, positive, negative) of study ids with the scores S(anchor, ·) that chose them."""
+
+    anchor: str
+    positive: str
+    negative: str
+    positive_score: float
+    negative_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that could not be used, and why. The reason never quotes the report."""
+
+    study_id: str
+    source: str
+    reason: str
