@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Annotated
 
@@ -20,6 +21,10 @@ app = typer.Typer(
 )
 
 
+# Modules of this room whose `register(app)` adds their commands, in the order of `medtrim --help`.
+COMMANDS: tuple[str, ...] = ()
+
+
 def _version(value: bool) -> None:
     if value:
         out.print(f"medtrim {medtrim_version()}")
@@ -33,6 +38,10 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+for _name in COMMANDS:
+    importlib.import_module(f"medtrim.cli.{_name}").register(app)
 
 
 def main() -> None:
