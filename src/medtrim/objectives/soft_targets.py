@@ -1,0 +1,118 @@
+"""Soft targets: the meta-entity similarities say what share of the pull each study gets."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from medtrim.errors import ConfigError
+from medtrim.objectives.base import Objective
+from medtrim.objectives.checks import above, at_least
+from medtrim.objectives.geometry import cosine, nothing, scale_of
+from medtrim.objectives.inputs import Need, ObjectiveInputs, SimilarityTensors
+
+
+def soft_cross_entropy(
+    logits: Float[Tensor, "A R"], affinity: Float[Tensor, "A R"], *, own_pair: bool
+) -> Float[Tensor, ""]:
+    """mean over a of −Σ_r softmax(affinity[a])_r · log softmax(logits[a])_r.
+
+    `own_pair=False` leaves the diagonal out of both softmaxes, as within one modality, where a study is trivially
+    like itself. With fewer than two columns that leaves nothing and gives 0.
+    """
+    if own_pair:
+        return -(affinity.softmax(dim=1) * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    if logits.shape[1] < 2:
+        return nothing(logits)
+    # Removing the diagonal keeps every remaining value finite; masking by −inf would give 0 · −inf.
+    return soft_cross_entropy(_without_diagonal(logits), _without_diagonal(affinity), own_pair=True)
+
+
+def _without_diagonal(square: Float[Tensor, "B B"]) -> Float[Tensor, "B C"]:
+    size = len(square)
+    return square.flatten()[1:].view(size - 1, size + 1)[:, :-1].reshape(size, size - 1)
+
+
+class AffinityObjective(Objective):
+    """Cross-entropy between softmax(Q) over the batch and softmax of the scaled similarities.
+
+        ℓ(x, y) = mean_a −Σ_r softmax(Q[a, :])_r · log softmax(s · cos(x_a, y_:))_r
+        L = ½ [ℓ(i, t) + ℓ(t, i)] + ½ [ℓ(i, i) + ℓ(t, t)],     r ≠ a within a modality
+
+    Subclasses say what Q is. With Q = 0 on and −∞ off the diagonal the first bracket is CLIP.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"similarity"})
+
+    def __init__(self, *, cross_modal: bool, within_modal: bool, max_scale: float) -> None:
+        super().__init__()
+        self.cross_modal = cross_modal
+        self.within_modal = within_modal
+        self.max_scale = above("max_scale", max_scale, 0.0)
+        if not (cross_modal or within_modal):
+            raise ConfigError("cross_modal and within_modal are both off: no term is left")
+
+    @abstractmethod
+    def affinity(self, similarity: SimilarityTensors, progress: float) -> Float[Tensor, "B B"]:
+        """Q: the logits of the targets."""
+
+    def weighted_terms(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
+        if inputs.similarity is None:
+            raise ConfigError(f"{type(self).__name__} needs similarity")
+        affinity = self.affinity(inputs.similarity, inputs.progress)
+        scale = scale_of(inputs.log_scale, maximum=self.max_scale)
+        terms: dict[str, Tensor] = {}
+        if self.cross_modal:
+            logits = scale * cosine(inputs.image, inputs.text)
+            terms["image_text"] = soft_cross_entropy(logits, affinity, own_pair=True) / 2
+            terms["text_image"] = soft_cross_entropy(logits.T, affinity, own_pair=True) / 2
+        if self.within_modal:
+            for name, x in (("image_image", inputs.image), ("text_text", inputs.text)):
+                terms[name] = soft_cross_entropy(scale * cosine(x, x), affinity, own_pair=False) / 2
+        return terms
+
+
+class SoftTargets(AffinityObjective):
+    """The meta-entity score S = w · (disease, adjective, direction) as soft targets at a fixed temperature.
+
+    Q = S / τ. The score is that of https://arxiv.org/abs/2504.15929 (equation in `AffinityObjective`); spreading
+    the target over the batch by it, instead of mining triplets, is ours. τ is the dial between diseases (0.1) and
+    descriptors (0.015).
+
+    Args:
+        disease, adjective, direction: Weights of the score, at least 0 and not all 0.
+        temperature: τ, above 0.
+        cross_modal, within_modal: Which directions to keep.
+        max_scale: Ceiling of the learned inverse temperature.
+
+    Raises:
+        ConfigError: an option is out of range or no term is left.
+    """
+
+    def __init__(
+        self,
+        *,
+        disease: float = 0.85,
+        adjective: float = 0.10,
+        direction: float = 0.05,
+        temperature: float = 0.03,
+        cross_modal: bool = True,
+        within_modal: bool = True,
+        max_scale: float = 100.0,
+    ) -> None:
+        super().__init__(cross_modal=cross_modal, within_modal=within_modal, max_scale=max_scale)
+        self.weights = (
+            at_least("disease", disease, 0.0),
+            at_least("adjective", adjective, 0.0),
+            at_least("direction", direction, 0.0),
+        )
+        if not any(self.weights):
+            raise ConfigError("disease, adjective and direction are all 0: the score says nothing")
+        self.temperature = above("temperature", temperature, 0.0)
+
+    def affinity(self, similarity: SimilarityTensors, progress: float) -> Float[Tensor, "B B"]:
+        return torch.div(similarity.weighted(*self.weights), self.temperature)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from medtrim.errors import ConfigError
+from medtrim.objectives import SimilarityTensors, build_objective
+from medtrim.objectives.annealed_kernel import sharpness
+
+
+def softmax(values):
+    top = max(values)
+    powers = [math.exp(v - top) for v in values]
+    return [p / sum(powers) for p in powers]
+
+
+def plain(inputs, affinity, *, cross=True, within=True):
+    """Anchor by anchor, candidate by candidate."""
+    size, scale, total = len(inputs.image), math.exp(float(inputs.log_scale)), 0.0
+    for x, y, own in (
+        (inputs.image, inputs.text, True),
+        (inputs.text, inputs.image, True),
+        (inputs.image, inputs.image, False),
+        (inputs.text, inputs.text, False),
+    ):
+        if not (cross if own else within):
+            continue
+        for a in range(size):
+            others = [r for r in range(size) if own or r != a]
+            target = softmax([float(affinity[a, r]) for r in others])
+            guess = softmax([scale * float(x[a] @ y[r] / x[a].norm() / y[r].norm()) for r in others])
+            total -= sum(t * math.log(g) for t, g in zip(target, guess, strict=True)) / size / 2
+    return total
+
+
+@pytest.mark.parametrize(("cross", "within"), [(True, True), (True, False), (False, True)])
+def test_score_targets_equal_a_loop(batch, cross, within) -> None:
+    inputs = batch()
+    s = inputs.similarity
+    affinity = (0.5 * s.disease + 0.3 * s.adjective + 0.2 * s.direction) / 0.1
+    objective = build_objective(
+        "soft-targets",
+        disease=0.5,
+        adjective=0.3,
+        direction=0.2,
+        temperature=0.1,
+        cross_modal=cross,
+        within_modal=within,
+    )
+    assert float(objective(inputs).total) == pytest.approx(plain(inputs, affinity, cross=cross, within=within))
+
+
+@pytest.mark.parametrize(("progress", "g"), [(0.0, 0.3), (0.35, 0.3**0.5), (0.7, 1.0), (1.0, 1.0)])
+def test_annealed_kernel_equals_a_loop(batch, progress, g) -> None:
+    inputs = batch(progress=progress)
+    s = inputs.similarity
+    affinity = g * (28.33 * s.disease + 10 * s.adjective + 14 * s.direction)
+    assert float(build_objective("medtrim")(inputs).total) == pytest.approx(plain(inputs, affinity))
+
+
+def test_kernel_is_the_score_at_a_temperature() -> None:
+    objective = build_objective("medtrim")
+    share = [w / sum(objective.weights) for w in objective.weights]
+    assert share == pytest.approx([0.54, 0.19, 0.27], abs=0.005)
+    assert 1 / sum(objective.weights) == pytest.approx(0.019, abs=0.0005)
+    assert 1 / sum(objective.weights) / objective.anneal_start == pytest.approx(0.064, abs=0.001)
+
+
+def test_sharpness_without_annealing() -> None:
+    assert sharpness(0.0, start=0.3, until=0.0) == 1
+    assert sharpness(0.0, start=1.0, until=0.7) == 1
+
+
+def test_sharp_targets_on_the_own_pair_are_clip(batch) -> None:
+    eye, none = torch.eye(7, dtype=torch.float64), torch.zeros(7, 7, dtype=torch.float64)
+    inputs = batch(similarity=SimilarityTensors(disease=eye, adjective=none, direction=none))
+    sharp = build_objective("soft-targets", temperature=1e-3, within_modal=False)(inputs)
+    assert float(sharp.total) == pytest.approx(float(build_objective("clip")(inputs).total))
+
+
+def test_identical_studies_share_the_target(batch) -> None:
+    """Two studies alike in all: swapping their reports costs nothing."""
+    one = torch.ones(2, 2, dtype=torch.float64)
+    inputs = batch(2, similarity=SimilarityTensors(disease=one, adjective=one, direction=one))
+    swapped = batch(2, similarity=inputs.similarity, text=inputs.text.flip(0))
+    objective = build_objective("medtrim")
+    assert float(objective(inputs).total) == pytest.approx(float(objective(swapped).total))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("soft-targets", {"temperature": 0.0}, "temperature must be a finite number above 0"),
+        ("soft-targets", {"disease": 0, "adjective": 0, "direction": 0}, "all 0"),
+        ("soft-targets", {"cross_modal": False, "within_modal": False}, "no term is left"),
+        ("medtrim", {"anneal_start": 0.0}, "anneal_start must be above 0"),
+        ("medtrim", {"anneal_until": 1.5}, "anneal_until must be a number from 0 to 1"),
+        ("medtrim", {"disease": "28"}, "disease must be a float such as 28.33; received '28'"),
+        ("medtrim", {"disease": True}, "disease must be a float"),
+        ("medtrim", {"disease": float("nan")}, "disease must be a finite number"),
+        ("medtrim", {"disease": -1.0}, "disease must be a finite number of at least 0"),
+        ("medtrim", {"disease": 0, "adjective": 0, "direction": 0}, "all 0"),
+        ("medtrim", {"within_modal": "no"}, "within_modal must be a bool such as True; received 'no'"),
+    ],
+)
+def test_bad_options_are_refused(name, options, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_objective(name, **options)
