@@ -1,0 +1,83 @@
+"""What the score counts and how much each part weighs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from medtrim.errors import ConfigError
+from medtrim.types import ASSERTIONS, DISEASES, NO_FINDING
+
+MODES: tuple[str, ...] = ("faithful", "symmetric")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreWeights:
+    """Weights of the three terms of S; the defaults are those of the authors' code.
+
+    They may sum to anything positive (S then ranges over [0, sum]), since only the miners' thresholds depend on
+    the scale; `total` lets a caller say so.
+
+    Raises:
+        ConfigError: a weight is negative or not finite, or all three are 0.
+    """
+
+    disease: float = 0.85
+    adjective: float = 0.10
+    direction: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not math.isfinite(value) or value < 0:
+                raise ConfigError(f"score weight {name!r} is {value}, allowed: a finite number from 0 up")
+        if self.total == 0:
+            raise ConfigError("all three score weights are 0, so every pair would score 0")
+
+    @property
+    def total(self) -> float:
+        """The sum of the weights: the score of a study with diseases against itself."""
+        return self.disease + self.adjective + self.direction
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreConfig:
+    """Everything the score depends on besides the annotations.
+
+    Args:
+        weights: of the disease, adjective and direction terms.
+        mode: `faithful` divides the descriptor sums by the anchor's number of diseases, as the paper's code
+            does; `symmetric` divides by the number of diseases that either study has.
+        diseases: canonical diseases that count; findings of any other are ignored.
+        assertions: findings with one of these assertions count.
+
+    Raises:
+        ConfigError: unknown mode or assertion, no or repeated diseases.
+    """
+
+    weights: ScoreWeights = field(default_factory=ScoreWeights)
+    mode: str = "faithful"
+    diseases: tuple[str, ...] = DISEASES
+    assertions: tuple[str, ...] = ("present", "uncertain")
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ConfigError(f"score mode {self.mode!r}, allowed: {', '.join(MODES)}")
+        unknown = [a for a in self.assertions if a not in ASSERTIONS]
+        if unknown or not self.assertions:
+            raise ConfigError(f"assertions {list(self.assertions)}, allowed: {', '.join(ASSERTIONS)}")
+        if not self.diseases:
+            raise ConfigError("no disease counts, so every study would be alike")
+        if len(set(self.diseases)) < len(self.diseases):
+            raise ConfigError(f"diseases are repeated: {', '.join(self.diseases)}")
+        if NO_FINDING in self.diseases:
+            raise ConfigError(f"{NO_FINDING!r} is no disease: a study without any counted disease has it by itself")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for provenance."""
+        return {
+            "weights": asdict(self.weights),
+            "mode": self.mode,
+            "diseases": list(self.diseases),
+            "assertions": list(self.assertions),
+        }
