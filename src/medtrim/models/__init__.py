@@ -1,1 +1,27 @@
-"""The dual encoder, its presets, tokenizer and image processor, and checkpoints that plain transformers loads."""
+"""Dual encoders: transformers' `VisionTextDualEncoderModel` by preset, by name or from a folder."""
+
+from medtrim.models.checkpoint import load_checkpoint, read_facts, save_checkpoint
+from medtrim.models.config import PRESETS, ModelConfig, load_preset
+from medtrim.models.dual_encoder import EncoderBundle, build_dual_encoder, check_bundle
+from medtrim.models.encode import Encoding, encode_images, encode_texts
+from medtrim.models.images import input_size, make_image_processor, to_pixel_values
+from medtrim.models.tokenizer import train_wordpiece
+
+__all__ = [
+    "PRESETS",
+    "EncoderBundle",
+    "Encoding",
+    "ModelConfig",
+    "build_dual_encoder",
+    "check_bundle",
+    "encode_images",
+    "encode_texts",
+    "input_size",
+    "load_checkpoint",
+    "load_preset",
+    "make_image_processor",
+    "read_facts",
+    "save_checkpoint",
+    "to_pixel_values",
+    "train_wordpiece",
+]

@@ -1,0 +1,82 @@
+"""A checkpoint is a plain transformers folder; MedTrim's facts lie beside the weights as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoImageProcessor, AutoTokenizer, VisionTextDualEncoderModel
+
+from medtrim.errors import ModelError
+from medtrim.models.dual_encoder import EncoderBundle, check_bundle
+from medtrim.types import Provenance
+
+FACTS = "medtrim.json"
+
+
+def save_checkpoint(
+    bundle: EncoderBundle, folder: Path | str, provenance: Provenance, *, card: str | None = None
+) -> Path:
+    """Write model (safetensors), tokenizer, image processor and `medtrim.json`.
+
+    The folder appears whole or not at all. A checkpoint that is already there is replaced. `card` becomes README.md, the hub's model card.
+
+    Raises:
+        ModelError: `folder` holds something that is no checkpoint.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").exists():
+        raise ModelError(f"{folder} is not empty and holds no checkpoint; choose another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+    try:
+        bundle.model.save_pretrained(part)
+        bundle.tokenizer.save_pretrained(part)
+        bundle.image_processor.save_pretrained(part)
+        facts = json.dumps(asdict(provenance), indent=2, sort_keys=True, ensure_ascii=False)
+        (part / FACTS).write_text(facts + "\n", encoding="utf-8")
+        if card is not None:
+            (part / "README.md").write_text(card, encoding="utf-8")
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o777 & ~umask)
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def load_checkpoint(source: Path | str) -> EncoderBundle:
+    """Model (in eval mode), tokenizer and image processor from a folder or a hub name.
+
+    Raises:
+        ModelError: it is no dual encoder, or a part of it is missing.
+    """
+    name = str(source)
+    try:
+        bundle = EncoderBundle(
+            model=VisionTextDualEncoderModel.from_pretrained(name).train(False),
+            tokenizer=AutoTokenizer.from_pretrained(name),
+            image_processor=AutoImageProcessor.from_pretrained(name),  # type: ignore[no-untyped-call]
+        )
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise ModelError(f"checkpoint {name!r} cannot be loaded: {error}") from error
+    check_bundle(bundle)
+    return bundle
+
+
+def read_facts(folder: Path | str) -> Mapping[str, Any]:
+    """`medtrim.json` of a checkpoint folder, empty where MedTrim did not write it."""
+    path = Path(folder) / FACTS
+    if not path.exists():
+        return {}
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts

@@ -1,0 +1,55 @@
+"""A WordPiece tokenizer trained on a corpus's own reports."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from transformers import BertTokenizer
+
+from medtrim.errors import ModelError
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+PREFIX = "##"
+
+
+def train_wordpiece(texts: Iterable[str], *, vocab_size: int, max_tokens: int) -> BertTokenizer:
+    """A lower-casing BERT tokenizer whose vocabulary is learned from `texts`.
+
+    The vocabulary holds the special tokens, every character seen (as a word's start and as its continuation),
+    then whole words by falling count (ties by spelling), until `vocab_size`. Reports of radiologists use few
+    distinct words, so words rather than merged pieces are the better use of a small vocabulary; what is not in
+    it is spelled in characters, never lost. The library's own trainer breaks ties by hash order and so gives
+    another vocabulary in each process; this one depends on the texts alone, not even on their order.
+
+    Args:
+        texts: the training reports.
+        vocab_size: the largest vocabulary.
+        max_tokens: the tokenizer's `model_max_length`, special tokens included.
+
+    Raises:
+        ModelError: the texts hold no word at all.
+    """
+    counts = _count_words(texts)
+    if not counts:
+        raise ModelError("a tokenizer cannot be trained: the training reports hold no word")
+    characters = sorted({c for word in counts for c in word})
+    vocabulary = [*SPECIAL, *characters, *(PREFIX + c for c in characters)]
+    ranked = sorted((word for word in counts if len(word) > 1), key=lambda word: (-counts[word], word))
+    vocabulary += ranked[: max(0, vocab_size - len(vocabulary))]
+    return BertTokenizer(vocab={token: i for i, token in enumerate(vocabulary)}, model_max_length=max_tokens)
+
+
+def _count_words(texts: Iterable[str]) -> Counter[str]:
+    # Split exactly as the tokenizer will.
+    pipeline = Tokenizer(WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
+    normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
+    pipeline.normalizer, pipeline.pre_tokenizer = normalizer, splitter
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+    return counts
