@@ -10,6 +10,7 @@ from medtrim.errors import ModelError
 from medtrim.models import (
     ModelConfig,
     build_dual_encoder,
+    channel_statistics,
     encode_images,
     encode_texts,
     load_preset,
@@ -88,7 +89,7 @@ def test_pretrained_folders_keep_weights_tokenizer_and_statistics(pretrained):
     stored = ViTModel.from_pretrained(vision).state_dict()
     ours = bundle.model.vision_model.state_dict()
     assert all(torch.equal(stored[k], ours[k]) for k in stored)
-    assert bundle.image_processor.image_mean == [0.4] * 3
+    assert channel_statistics(bundle.image_processor).mean == (0.4, 0.4, 0.4)
     assert bundle.max_tokens == 40
     patches = encode_images(bundle.model, torch.zeros(1, 3, 32, 32), local=True).local
     assert patches.shape == (1, 16, 512), "the class token is no patch"

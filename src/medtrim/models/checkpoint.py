@@ -25,7 +25,8 @@ def save_checkpoint(
 ) -> Path:
     """Write model (safetensors), tokenizer, image processor and `medtrim.json`.
 
-    The folder appears whole or not at all. A checkpoint that is already there is replaced. `card` becomes README.md, the hub's model card.
+    The folder appears whole or not at all. A checkpoint that is already there is replaced. `card` becomes
+    README.md, the hub's model card.
 
     Raises:
         ModelError: `folder` holds something that is no checkpoint.

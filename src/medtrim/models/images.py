@@ -18,7 +18,8 @@ def make_image_processor(
 ) -> BaseImageProcessor:
     """Resize to `image_size` squared, rescale to [0, 1], normalise.
 
-    Pillow does the work, so torchvision is not needed. It is saved as a `ViTImageProcessor`, which every transformers installation can load.
+    Pillow does the work, so torchvision is not needed. It is saved as a `ViTImageProcessor`,
+    which every transformers installation can load.
     """
     return ViTImageProcessorPil(
         size={"height": image_size, "width": image_size}, image_mean=_channels(mean), image_std=_channels(std)
