@@ -1,0 +1,234 @@
+"""Building an image cache: parallel decoding, a journal to resume from, changed sources decoded anew."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from medtrim.data.cache import PIXELS_NAME, ImageCache
+from medtrim.data.cache_index import (
+    CacheEntry,
+    CacheFormat,
+    append_journal,
+    drop_journal,
+    read_index,
+    read_journal,
+    write_index,
+)
+from medtrim.data.images import FITS, Fit, decode_square, read_source, strict_decoding
+from medtrim.errors import ConfigError, ImageError, TableError
+from medtrim.types import Reject, Study
+from medtrim.types.tables import Progress, check_unique, no_progress
+
+_BLOCK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class CacheBuild:
+    """A cache brought up to date. Unpacks into `cache, rejects`.
+
+    Attributes:
+        decoded: images decoded in this run.
+        reused: images that were there already, unchanged.
+        changed: ids of studies that were there and whose source had changed; they are decoded anew.
+    """
+
+    cache: ImageCache
+    rejects: tuple[Reject, ...]
+    decoded: int
+    reused: int
+    changed: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[object]:
+        yield self.cache
+        yield self.rejects
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One image to look at: `known` is what the cache holds of it, `row` where it goes if it must be decoded."""
+
+    study_id: str
+    position: int
+    source: str
+    known: CacheEntry | None
+
+
+def build_cache(
+    studies: Sequence[Study],
+    *,
+    root: Path | str,
+    size: int,
+    path: Path | str,
+    fit: Fit = "pad",
+    every_image: bool = False,
+    workers: int | None = None,
+    progress: Progress = no_progress,
+) -> CacheBuild:
+    """Decode the first image (or `every_image`) of each study into the cache in folder `path`.
+
+    Images that are cached and whose file has the size and time it had are left alone; where only the time
+    differs, the file's checksum decides. New studies are appended. Studies of the cache that are not among
+    `studies` stay. A killed run goes on from its journal. Decoding runs in threads: Pillow holds no interpreter
+    lock while it decodes and resizes.
+
+    Args:
+        root: folder that relative image paths start from.
+        size: side of the square, pixels.
+        workers: threads; the number of cores when None.
+
+    Returns:
+        `CacheBuild`; a study without a usable image is among its rejects and not in the cache.
+
+    Raises:
+        ConfigError: size or fit is out of range, or the cache was made with another.
+        TableError: study ids repeat, or another process is building this cache.
+    """
+    if size < 1 or fit not in FITS:
+        raise ConfigError(f"image cache: size {size} must be at least 1 and fit {fit!r} one of {', '.join(FITS)}")
+    check_unique((s.study_id for s in studies), table="studies")
+    folder, made = Path(path), CacheFormat(size, fit)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _sole_builder(folder), strict_decoding():
+        entries, next_row = _known(folder, made)
+        jobs, rejects = _jobs(studies, entries, every_image=every_image)
+        builder = _Builder(folder, Path(root), made, next_row)
+        threads = workers or os.cpu_count() or 1
+        progress(0, len(jobs))
+        with ThreadPoolExecutor(max_workers=threads) as pool:
+            for start in range(0, len(jobs), _BLOCK):
+                builder.run(jobs[start : start + _BLOCK], pool)
+                progress(min(start + _BLOCK, len(jobs)), len(jobs))
+        entries |= {entry.key: entry for entry in builder.done}
+        for gone in builder.gone:
+            entries.pop(gone, None)
+        write_index(folder, made, entries.values())
+        drop_journal(folder)
+    return CacheBuild(
+        ImageCache(folder),
+        tuple(rejects + builder.rejects),
+        decoded=builder.decoded,
+        reused=len(builder.done) - builder.decoded,
+        changed=tuple(builder.changed),
+    )
+
+
+class _Builder:
+    """The state of one build: where the next image goes, and what became of each so far."""
+
+    def __init__(self, folder: Path, root: Path, made: CacheFormat, next_row: int) -> None:
+        self.folder, self.root, self.made, self.next_row = folder, root, made, next_row
+        self.done: list[CacheEntry] = []
+        self.rejects: list[Reject] = []
+        self.changed: list[str] = []
+        self.gone: list[tuple[str, int]] = []
+        self.decoded = 0
+
+    def run(self, jobs: Sequence[_Job], pool: ThreadPoolExecutor) -> None:
+        """Look at a block of images, write the pixels of the new ones, then note them in the journal."""
+        outcomes = list(pool.map(self._look, jobs))
+        fresh: list[CacheEntry] = []
+        images: list[np.ndarray] = []
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, ImageError):
+                self.rejects.append(Reject(job.study_id, Path(job.source).name, outcome.reason))
+                if job.known is not None:
+                    self.gone.append(job.known.key)
+                continue
+            entry, pixels = outcome
+            if pixels is not None:
+                entry = replace(entry, row=self.next_row + len(images))
+                images.append(pixels)
+                fresh.append(entry)
+                if job.known is not None:
+                    self.changed.append(job.study_id)
+            self.done.append(entry)
+        if images:
+            with (self.folder / PIXELS_NAME).open("r+b") as file:
+                file.seek(self.next_row * self.made.size**2)
+                file.write(np.stack(images).tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+            append_journal(self.folder, fresh)
+        self.next_row += len(images)
+        self.decoded += len(images)
+
+    def _look(self, job: _Job) -> tuple[CacheEntry, np.ndarray | None] | ImageError:
+        """The entry of an image, and its pixels where they must be written."""
+        file = self.root / job.source
+        try:
+            stat = file.stat()
+            same = job.known is not None and job.known.source_bytes == stat.st_size
+            if job.known and same and job.known.source_mtime_ns == stat.st_mtime_ns:
+                return replace(job.known, source=job.source), None
+            content = read_source(file, study_id=job.study_id)
+            crc = zlib.crc32(content)
+            if job.known and same and job.known.source_crc32 == crc:
+                return replace(job.known, source=job.source, source_mtime_ns=stat.st_mtime_ns), None
+            pixels = decode_square(content, self.made.size, fit=self.made.fit, study_id=job.study_id)  # type: ignore[arg-type]
+        except FileNotFoundError:
+            return ImageError(job.study_id, "image file is missing")
+        except OSError as error:
+            return ImageError(job.study_id, f"image file cannot be read ({error.strerror})")
+        except ImageError as error:
+            return error
+        entry = CacheEntry(
+            job.study_id,
+            job.position,
+            -1,
+            job.source,
+            len(content),
+            stat.st_mtime_ns,
+            crc,
+            zlib.crc32(pixels.tobytes()),
+        )
+        return entry, pixels
+
+
+def _jobs(
+    studies: Sequence[Study], entries: dict[tuple[str, int], CacheEntry], *, every_image: bool
+) -> tuple[list[_Job], list[Reject]]:
+    jobs, rejects = [], []
+    for study in studies:
+        if not study.images:
+            rejects.append(Reject(study.study_id, "", "study has no image"))
+        for position, source in enumerate(study.images if every_image else study.images[:1]):
+            known = entries.get((study.study_id, position))
+            jobs.append(_Job(study.study_id, position, source, known))
+    return jobs, rejects
+
+
+def _known(folder: Path, made: CacheFormat) -> tuple[dict[tuple[str, int], CacheEntry], int]:
+    """Entries of the index and of a killed run's journal by key, and the first free row of the pixel file."""
+    found = read_index(folder)
+    if found is not None and found[0] != made:
+        raise ConfigError(
+            f"the image cache in {folder} has size {found[0].size} and fit {found[0].fit!r}, "
+            f"not {made.size} and {made.fit!r}: use another folder"
+        )
+    pixels = folder / PIXELS_NAME
+    pixels.touch()
+    complete = pixels.stat().st_size // made.size**2
+    indexed = found[1] if found else []
+    entries = {e.key: e for e in [*indexed, *read_journal(folder)] if e.row < complete}
+    return entries, max([-1, *(e.row for e in entries.values())]) + 1
+
+
+@contextmanager
+def _sole_builder(folder: Path) -> Iterator[None]:
+    """Hold the cache's lock; the system lets go of it when the process ends, however it ends."""
+    import fcntl
+
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TableError(f"another process is building the image cache in {folder}") from error
+        yield

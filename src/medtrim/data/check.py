@@ -1,0 +1,73 @@
+"""Which studies of a corpus have images that can be used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from medtrim.data.images import decode, read_source, strict_decoding
+from medtrim.data.limits import DEFAULT_LIMITS, ImageLimits
+from medtrim.errors import ImageError
+from medtrim.types import Reject, Study
+from medtrim.types.tables import Progress, no_progress
+
+_BLOCK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCheck:
+    """The studies with their usable images only, and a reject for every image or study that fell out."""
+
+    studies: tuple[Study, ...]
+    rejects: tuple[Reject, ...]
+
+
+def check_images(
+    studies: Sequence[Study],
+    *,
+    root: Path | str,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    workers: int | None = None,
+    progress: Progress = no_progress,
+) -> ImageCheck:
+    """Decode every image once and drop those that are missing, unreadable or outside `limits`.
+
+    A study keeps its other images; one that has none left, or had none, is dropped. Each drop is a reject.
+
+    Args:
+        root: folder that relative image paths start from.
+        workers: threads; the number of cores when None.
+    """
+    kept: list[Study] = []
+    rejects: list[Reject] = []
+    with strict_decoding(), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        for start in range(0, len(studies), _BLOCK):
+            block = studies[start : start + _BLOCK]
+            outcomes = pool.map(lambda study: _problems(study, Path(root), limits), block)
+            for study, problems in zip(block, outcomes, strict=True):
+                rejects += [Reject(study.study_id, Path(i).name, reason) for i, reason in problems.items()]
+                images = tuple(image for image in study.images if image not in problems)
+                if images:
+                    kept.append(replace(study, images=images))
+                elif not study.images:
+                    rejects.append(Reject(study.study_id, "", "study has no image"))
+            progress(min(start + _BLOCK, len(studies)), len(studies))
+    return ImageCheck(tuple(kept), tuple(rejects))
+
+
+def _problems(study: Study, root: Path, limits: ImageLimits) -> dict[str, str]:
+    """Image → why it cannot be used, for those of `study` that cannot."""
+    problems = {}
+    for image in study.images:
+        try:
+            decode(
+                read_source(root / image, study_id=study.study_id, limits=limits),
+                study_id=study.study_id,
+                limits=limits,
+            )
+        except ImageError as error:
+            problems[image] = error.reason
+    return problems

@@ -1,0 +1,60 @@
+"""A folder of `.txt` reports in MIMIC-CXR's layout: `…/p10/p10000032/s50414267.txt`, images in `s50414267/`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from medtrim.data.raw import RawRecord
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm", ".dicom", ".tif", ".tiff")
+_PATIENT = re.compile(r"p\d{3,}", re.IGNORECASE)
+
+
+def read_text_folder(path: Path, *, encoding: str = "utf-8") -> Iterator[RawRecord]:
+    """Records of every `.txt` below `path`, in the order of their paths.
+
+    The study id is the file's name without its suffix; the patient id is the nearest folder above it that is
+    named like `p10000032`, and empty where there is none. Images are the files of a folder beside the report that
+    bears the study's name, paths relative to `path`.
+    """
+    for file in sorted(path.rglob("*.txt")):
+        if file.is_file():
+            yield _record(path, file, encoding)
+
+
+def _record(root: Path, file: Path, encoding: str) -> RawRecord:
+    source = file.relative_to(root).as_posix()
+    text, problem = "", ""
+    try:
+        text = file.read_bytes().decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        problem = f"byte 0x{byte:02x} is not valid in the encoding; give the right one (such as latin-1)"
+    except OSError as error:
+        problem = f"file cannot be read ({error.strerror})"
+    return RawRecord(
+        source=source,
+        study_id=file.stem,
+        patient_id=patient_of(file),
+        images=images_in(file.with_suffix(""), root=root),
+        text=text,
+        problem=problem,
+    )
+
+
+def patient_of(file: Path) -> str:
+    """The nearest folder name above `file` that looks like `p10000032`; empty where there is none.
+
+    MIMIC-CXR's outer folders, `p10` … `p19`, are too short to be taken for a patient.
+    """
+    return next((parent.name for parent in file.parents if _PATIENT.fullmatch(parent.name)), "")
+
+
+def images_in(folder: Path, *, root: Path) -> tuple[str, ...]:
+    """Image files of `folder`, sorted, as paths relative to `root`."""
+    if not folder.is_dir():
+        return ()
+    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
+    return tuple(f.relative_to(root).as_posix() for f in files)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medtrim.data import assign_splits, check_patient_overlap, select_split
+from medtrim.errors import ConfigError, TableError
+from medtrim.types import Study
+
+
+def corpus(patients: int, each: int = 3) -> list[Study]:
+    return [Study(f"s{p}-{i}", f"p{p}") for i in range(each) for p in range(patients)]
+
+
+def test_no_patient_crosses_and_shares_are_met():
+    studies = assign_splits(corpus(3000), seed=1)
+    check_patient_overlap(studies)
+    share = sum(s.split == "train" for s in studies) / len(studies)
+    assert abs(share - 0.8) < 0.02
+
+
+def test_split_depends_on_seed_and_patient_alone():
+    many, few = corpus(500), corpus(500)[100:160][::-1]
+    by_id = {s.study_id: s.split for s in assign_splits(many, seed=3)}
+    again = assign_splits(few, seed=3, fractions={"train": 0.8, "val": 0.1, "test": 0.1})
+    assert {s.study_id: s.split for s in again} == {s.study_id: by_id[s.study_id] for s in few}
+    assert by_id != {s.study_id: s.split for s in assign_splits(many, seed=4)}
+    # Frozen: a change here would silently move patients between the splits of every existing study.
+    assert [by_id[f"s{p}-0"] for p in range(12)] == FROZEN
+
+
+FROZEN = ["train", "train", "train", "train", "train", "train", "train", "train", "train", "train", "test", "val"]
+
+
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 30), min_size=1, max_size=60))
+def test_given_splits_are_kept_and_followed(seed, patients):
+    studies = [
+        Study(f"s{i}", f"p{p}", split="test" if p == patients[0] and i == 0 else "") for i, p in enumerate(patients)
+    ]
+    assigned = assign_splits(studies, seed=seed)
+    assert all(s.split == "test" for s in assigned if s.patient_id == studies[0].patient_id)
+    check_patient_overlap(assigned)
+
+
+def test_overlap_names_studies_and_never_the_patient():
+    with pytest.raises(TableError, match="study 'a'.*'train'.*study 'b'.*'test'") as caught:
+        check_patient_overlap([Study("a", "secret", split="train"), Study("b", "secret", split="test")])
+    assert "secret" not in str(caught.value)
+    check_patient_overlap([Study("a", "p", split="train"), Study("b", "p")])
+
+
+def test_bad_requests():
+    with pytest.raises(TableError, match="patient id"):
+        assign_splits([Study("a", "")])
+    with pytest.raises(ConfigError, match="add up"):
+        assign_splits(corpus(5), fractions={"train": 0.5})
+    with pytest.raises(TableError, match="got no patient"):
+        assign_splits(corpus(1))
+    with pytest.raises(TableError, match="splits found: 'train'"):
+        select_split([Study("a", "p", split="train")], "test")
+    assert [s.split for s in assign_splits(corpus(9), fractions={"train": 1.0, "test": 0.0})] == ["train"] * 27
