@@ -69,16 +69,23 @@ class Objective(nn.Module, ABC):
 
 
 def _in_full_precision(inputs: ObjectiveInputs) -> ObjectiveInputs:
-    names = ("image", "text", "log_scale", "margins", "image_local", "text_local", "image_view", "text_view")
-    values = {name: getattr(inputs, name) for name in names}
-    changed: dict[str, Tensor] = {
-        name: at_least_float32(value) for name, value in values.items() if isinstance(value, Tensor)
-    }
-    dtype = changed["image"].dtype
+    dtype = at_least_float32(inputs.image).dtype
+    names = (
+        "image",
+        "text",
+        "log_scale",
+        "margins",
+        "labels",
+        "image_local",
+        "text_local",
+        "image_view",
+        "text_view",
+    )
+    present = {name: getattr(inputs, name) for name in names}
+    changed = {name: value.to(dtype) for name, value in present.items() if value is not None}
     similarity = inputs.similarity and SimilarityTensors(
         disease=inputs.similarity.disease.to(dtype),
         adjective=inputs.similarity.adjective.to(dtype),
         direction=inputs.similarity.direction.to(dtype),
     )
-    labels = None if inputs.labels is None else inputs.labels.to(dtype)
-    return replace(inputs, similarity=similarity, labels=labels, **changed)  # type: ignore[arg-type]
+    return replace(inputs, similarity=similarity, **changed)

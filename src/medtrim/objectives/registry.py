@@ -10,15 +10,33 @@ from typing import Any
 from medtrim.errors import ConfigError
 from medtrim.objectives.annealed_kernel import AnnealedKernel
 from medtrim.objectives.base import Objective
+from medtrim.objectives.batch_hard import BatchHard
 from medtrim.objectives.clip import Clip
+from medtrim.objectives.convirt import ConVirt
+from medtrim.objectives.cxr_clip import CxrClip
+from medtrim.objectives.gloria import Gloria
+from medtrim.objectives.label_only import LabelOnly
+from medtrim.objectives.medclip import MedClip
+from medtrim.objectives.siglip import SigLip
 from medtrim.objectives.soft_targets import SoftTargets
+from medtrim.objectives.stratified import StratifiedTriplets
+from medtrim.objectives.supervised_contrastive import SupervisedContrastive
 from medtrim.objectives.triplet import MedTrimTriplet
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "medtrim": AnnealedKernel,
     "medtrim-triplet": MedTrimTriplet,
     "soft-targets": SoftTargets,
+    "stratified-triplets": StratifiedTriplets,
     "clip": Clip,
+    "siglip": SigLip,
+    "convirt": ConVirt,
+    "gloria": Gloria,
+    "medclip": MedClip,
+    "cxr-clip": CxrClip,
+    "supervised-contrastive": SupervisedContrastive,
+    "batch-hard": BatchHard,
+    "label-only": LabelOnly,
 }
 
 # What the trainer knows and the user need not say.

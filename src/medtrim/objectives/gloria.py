@@ -1,0 +1,109 @@
+"""GLoRIA's global and local contrast."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from medtrim.errors import ConfigError
+from medtrim.objectives.base import Objective
+from medtrim.objectives.checks import above, at_least
+from medtrim.objectives.clip import info_nce
+from medtrim.objectives.geometry import cosine, unit
+from medtrim.objectives.inputs import Need, ObjectiveInputs
+
+
+def attended_words(
+    regions: Float[Tensor, "B M E"], words: Float[Tensor, "W E"], *, temperature: float
+) -> Float[Tensor, "B W"]:
+    """cos(c_w, t_w): how well each image answers each word of one report.
+
+    c_w = Σ_m a_wm v_m is the part of the image that the word looks at, a_wm = softmax over m of ⟨v_m, t_w⟩ / τ₂.
+    """
+    attention = torch.einsum("bme,we->bwm", regions, words).div(temperature).softmax(dim=-1)
+    context = torch.einsum("bwm,bme->bwe", attention, regions)
+    return (unit(context) * words).sum(dim=-1)
+
+
+def report_match(
+    regions: Float[Tensor, "B M E"],
+    words: Float[Tensor, "C W E"],
+    mask: Bool[Tensor, "C W"],
+    *,
+    attention_temperature: float,
+    word_temperature: float,
+) -> Float[Tensor, "B C"]:
+    """Z(image, report) = τ₃ · log Σ_w exp(cos(c_w, t_w) / τ₃)
+
+    over the report's words; 0 for a report without words. One report at a time, so that memory stays at B · W · E.
+    """
+    columns = []
+    for report, own in zip(words, mask, strict=True):
+        if own.any():
+            match = attended_words(regions, report[own], temperature=attention_temperature)
+            columns.append(word_temperature * torch.logsumexp(match / word_temperature, dim=1))
+        else:
+            columns.append(regions.new_zeros(len(regions)))
+    return torch.stack(columns, dim=1)
+
+
+class Gloria(Objective):
+    """GLoRIA: InfoNCE of the studies and of words with the regions they attend to.
+
+        L = w_g · [NCE(cos(i, t) / τ₁) + NCE(cos(t, i) / τ₁)] + w_l · [NCE(Z / τ₁) + NCE(Zᵀ / τ₁)]
+
+    with NCE = `info_nce` and Z = `report_match`. Huang et al., ICCV 2021 (openaccess.thecvf.com, "GLoRIA: A
+    Multimodal Global-Local Representation Learning Framework for Label-efficient Medical Image Recognition"),
+    equations 2-8; temperatures as in its public code (1/4, 1/5, 1/10). The public code also normalises attention
+    over words before it does over regions; the paper does not, and neither do we. Local features are normalised.
+
+    Args:
+        temperature: τ₁.
+        attention_temperature: τ₂, over regions.
+        word_temperature: τ₃, over words.
+        global_weight, local_weight: w_g and w_l, at least 0 and not both 0.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"local"})
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 0.1,
+        attention_temperature: float = 0.25,
+        word_temperature: float = 0.2,
+        global_weight: float = 1.0,
+        local_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.temperature = above("temperature", temperature, 0.0)
+        self.attention_temperature = above("attention_temperature", attention_temperature, 0.0)
+        self.word_temperature = above("word_temperature", word_temperature, 0.0)
+        self.global_weight = at_least("global_weight", global_weight, 0.0)
+        self.local_weight = at_least("local_weight", local_weight, 0.0)
+        if not (global_weight or local_weight):
+            raise ConfigError("global_weight and local_weight are both 0: no term is left")
+
+    def weighted_terms(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
+        if inputs.image_local is None or inputs.text_local is None or inputs.text_mask is None:
+            raise ConfigError("Gloria needs image_local, text_local and text_mask")
+        whole = cosine(inputs.image, inputs.text)
+        parts = report_match(
+            unit(inputs.image_local),
+            unit(inputs.text_local),
+            inputs.text_mask.bool(),
+            attention_temperature=self.attention_temperature,
+            word_temperature=self.word_temperature,
+        )
+        return {
+            "global_image_text": self.global_weight * info_nce(whole / self.temperature),
+            "global_text_image": self.global_weight * info_nce(whole.T / self.temperature),
+            "local_image_text": self.local_weight * info_nce(parts / self.temperature),
+            "local_text_image": self.local_weight * info_nce(parts.T / self.temperature),
+        }
