@@ -1,0 +1,211 @@
+"""What the numbers allow one to say, in words: computed from the figures, never typed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from medtrim.experiments.results import DIRECTIONS, Figure, Results
+from medtrim.experiments.tables import find, headline_metrics, verdict_of
+from medtrim.experiments.vocabulary import metric_info
+
+FEW_QUERIES = 100
+FEW_STUDIES = 1000
+WIDE_INTERVAL = 0.10
+"""Half an interval of 10 points: a difference of 10 points could be chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence or two about the results, and what they list; `kind` decides how loud they are shown."""
+
+    kind: Literal["gain", "loss", "open", "caution", "note"]
+    text: str
+    items: tuple[str, ...] = ()
+
+
+def remarks(results: Results) -> tuple[Remark, ...]:
+    """Everything the report says in words about `results`, cautions first where the data are too small."""
+    return (
+        *_size(results),
+        *_comparison(results),
+        *_score_alone(results),
+        *_chance(results),
+        *_standing(results),
+    )
+
+
+def headline_differences(results: Results) -> list[Figure]:
+    """The paired difference ours − baseline of every headline metric and direction, abnormal queries."""
+    wanted = [
+        find(
+            results,
+            task="retrieval",
+            method=results.ours,
+            baseline=results.baseline,
+            queries="abnormal",
+            direction=direction,
+            metric=info.key,
+        )
+        for info in headline_metrics()
+        for direction in DIRECTIONS
+    ]
+    return [figure for figure in wanted if figure is not None]
+
+
+def too_small(results: Results) -> bool:
+    """Whether the corpus cannot carry a conclusion: too few test queries, or intervals too wide."""
+    queries = results.corpus.test - results.corpus.test_normal
+    half = _median_half_width(results)
+    return queries < FEW_QUERIES or (half is not None and half > WIDE_INTERVAL)
+
+
+def _size(results: Results) -> Iterable[Remark]:
+    corpus = results.corpus
+    queries = corpus.test - corpus.test_normal
+    half = _median_half_width(results)
+    width = f" Half of a typical 95 % interval is ± {100 * half:.0f} points." if half is not None else ""
+    if too_small(results):
+        yield Remark(
+            "caution",
+            f"This corpus is far too small to judge a method on:"
+            f" {_count(queries, 'abnormal test query', 'abnormal test queries')} in a test split of"
+            f" {_count(corpus.test_patients, 'patient', 'patients')}.{width}"
+            " Read the numbers as a proof that the path works on these data, not as a result.",
+        )
+    if corpus.train < FEW_STUDIES and results.from_scratch:
+        seen = _count(corpus.train, "study", "different studies")
+        yield Remark(
+            "caution",
+            f"The encoders started from random weights and saw {seen}: too few to learn to read a radiograph."
+            " Start from pretrained encoders, or bring more data.",
+        )
+    if not results.figures:
+        yield Remark("caution", "Nothing could be measured: the test split is empty.")
+
+
+def _comparison(results: Results) -> Iterable[Remark]:
+    differences = headline_differences(results)
+    if not differences:
+        return
+    ours, theirs = results.label(results.ours), results.label(results.baseline)
+    sides: dict[str, list[Figure]] = {"better": [], "worse": [], "open": []}
+    for figure in differences:
+        sides[verdict_of(figure, metric_info(figure.metric))].append(figure)
+    of_total = f"of {len(differences)} headline figures (paired, in points):"
+    if sides["better"]:
+        text = f"{ours} is ahead of {theirs} on {len(sides['better'])} {of_total}"
+        yield Remark("gain", text, _by_metric(sides["better"]))
+    if sides["worse"]:
+        text = f"{ours} is behind {theirs} on {len(sides['worse'])} {of_total}"
+        yield Remark("loss", text, _by_metric(sides["worse"]))
+    if sides["open"]:
+        text = f"Undecided on {len(sides['open'])} of {len(differences)}; these intervals of the difference hold 0:"
+        if len(sides["open"]) == len(differences):
+            text = f"{ours} cannot be told from {theirs}: every interval of the paired difference holds 0:"
+        yield Remark("open", text, _by_metric(sides["open"]))
+
+
+def _by_metric(figures: Sequence[Figure]) -> tuple[str, ...]:
+    """One line a metric: its directions, each with the difference and its interval."""
+    lines: dict[str, list[str]] = {}
+    for figure in figures:
+        info = metric_info(figure.metric)
+        low, high = info.show(figure.low, signed=True), info.show(figure.high, signed=True)
+        shown = f"{figure.direction} {info.show(figure.value, signed=True)} ({low} to {high})"
+        lines.setdefault(info.headline, []).append(shown)
+    return tuple(f"{name}: {', '.join(shown)}" for name, shown in lines.items())
+
+
+def _score_alone(results: Results) -> Iterable[Remark]:
+    for direction in DIRECTIONS:
+        pair = {
+            metric: find(
+                results,
+                task="retrieval",
+                method=results.ours,
+                baseline=results.baseline,
+                queries="abnormal",
+                direction=direction,
+                metric=metric,
+            )
+            for metric in ("ndcg@10", "attribute_auc")
+        }
+        gain, detail = pair["ndcg@10"], pair["attribute_auc"]
+        if gain is None or detail is None:
+            continue
+        up = verdict_of(gain, metric_info("ndcg@10")) == "better"
+        if up and verdict_of(detail, metric_info("attribute_auc")) != "better":
+            yield Remark(
+                "note",
+                f"In {direction}, nDCG@10 rises while attribute AUC does not: the gain there is in diseases, not in"
+                " side, zone, size or severity.",
+            )
+
+
+def _chance(results: Results) -> Iterable[Remark]:
+    for method in results.methods:
+        blind = []
+        for direction in DIRECTIONS:
+            figure = find(
+                results,
+                task="retrieval",
+                method=method.key,
+                queries="abnormal",
+                direction=direction,
+                metric="attribute_auc",
+            )
+            if figure is not None and figure.low <= 0.5 <= figure.high:
+                blind.append(direction)
+        if blind:
+            yield Remark(
+                "caution",
+                f"{method.label} tells descriptors apart no better than chance in {_listing(blind)}"
+                " (the interval of attribute AUC holds 50).",
+            )
+
+
+def _standing(results: Results) -> Iterable[Remark]:
+    if len(results.methods) > 1:
+        yield Remark(
+            "note",
+            "Each method was trained once, with one seed. The intervals are over test patients only:"
+            " they say nothing of how a method varies from one training to the next, and no correction is made for"
+            " the number of comparisons.",
+        )
+    if results.corpus.drawn:
+        yield Remark(
+            "note",
+            "The studies are drawn phantoms with generated reports. They show whether a method can learn side, size"
+            " and severity where these are known; they say nothing about patients.",
+        )
+    if results.corpus.rejects:
+        yield Remark(
+            "caution",
+            f"{_count(results.corpus.rejects, 'record', 'records')} could not be used;"
+            " rejects.parquet lists each with the reason.",
+        )
+
+
+def _median_half_width(results: Results) -> float | None:
+    keys = {info.key for info in headline_metrics()}
+    widths = sorted(
+        (f.high - f.low) / 2
+        for f in results.figures
+        if f.task == "retrieval"
+        and f.queries == "abnormal"
+        and not f.baseline
+        and f.metric in keys
+        and math.isfinite(f.high - f.low)
+    )
+    return widths[len(widths) // 2] if widths else None
+
+
+def _listing(items: Sequence[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import replace
+
+from medtrim.experiments.remarks import Remark, headline_differences, remarks, too_small
+from medtrim.experiments.results import Results
+
+
+def of_kind(results: Results, kind: str) -> list[Remark]:
+    return [r for r in remarks(results) if r.kind == kind]
+
+
+def with_difference(results: Results, value: float, half: float) -> Results:
+    """`results` with every difference set to value ± half."""
+    return replace(
+        results,
+        figures=tuple(
+            replace(f, value=value, low=value - half, high=value + half) if f.baseline else f
+            for f in results.figures
+        ),
+    )
+
+
+def test_a_small_corpus_is_said_to_be_too_small(results: Results) -> None:
+    assert not too_small(results)
+    small = replace(
+        results, corpus=dataclasses.replace(results.corpus, train=90, test=40, test_normal=10, test_patients=1)
+    )
+    texts = " ".join(r.text for r in of_kind(small, "caution"))
+    assert "far too small" in texts
+    assert "30 abnormal test queries in a test split of 1 patient." in texts
+    assert "90 different studies" in texts
+
+
+def test_wide_intervals_alone_make_it_too_small(results: Results) -> None:
+    wide = replace(
+        results, figures=tuple(replace(f, low=f.value - 0.2, high=f.value + 0.2) for f in results.figures)
+    )
+    assert too_small(wide)
+    assert "± 20 points" in of_kind(wide, "caution")[0].text
+
+
+def test_pretrained_encoders_are_not_called_random(results: Results) -> None:
+    few = replace(results, corpus=dataclasses.replace(results.corpus, train=90), from_scratch=False)
+    assert not any("random weights" in r.text for r in remarks(few))
+
+
+def test_gains_losses_and_open_questions_are_told_apart(results: Results) -> None:
+    total = len(headline_differences(results))
+    assert total == 20
+    (gain,) = of_kind(with_difference(results, 0.1, 0.05), "gain")
+    assert gain.text.startswith(f"MedTrim is ahead of CLIP on {total} of {total}")
+    assert "image→text +10.0 (+5.0 to +15.0)" in gain.items[0]
+    (loss,) = of_kind(with_difference(results, -0.1, 0.05), "loss")
+    assert "behind" in loss.text
+    (undecided,) = of_kind(with_difference(results, 0.1, 0.2), "open")
+    assert "cannot be told from" in undecided.text
+
+
+def test_a_gain_in_ndcg_alone_is_named(results: Results) -> None:
+    figures = tuple(
+        replace(f, value=0.1, low=0.05, high=0.15)
+        if f.baseline and f.metric == "ndcg@10"
+        else replace(f, value=0.0, low=-0.05, high=0.05)
+        if f.baseline
+        else f
+        for f in results.figures
+    )
+    notes = [r.text for r in of_kind(replace(results, figures=figures), "note")]
+    assert sum("nDCG@10 rises while attribute AUC does not" in text for text in notes) == 4
+
+
+def test_chance_is_called_chance(results: Results) -> None:
+    figures = tuple(
+        replace(f, value=0.52, low=0.48, high=0.56)
+        if f.metric == "attribute_auc" and f.method == "clip" and f.direction == "image→text"
+        else replace(f, low=0.6, value=0.7, high=0.8)
+        if f.metric == "attribute_auc"
+        else f
+        for f in results.figures
+    )
+    texts = [r.text for r in of_kind(replace(results, figures=figures), "caution")]
+    assert any("CLIP tells descriptors apart no better than chance in image→text " in t for t in texts)
+    assert not any("MedTrim tells descriptors" in t for t in texts)
+
+
+def test_what_cannot_be_measured_is_said(results: Results) -> None:
+    texts = [r.text for r in of_kind(replace(results, figures=()), "caution")]
+    assert any("Nothing could be measured" in t for t in texts)
+
+
+def test_intervals_that_do_not_exist_do_not_decide(results: Results) -> None:
+    without = replace(
+        results, figures=tuple(replace(f, low=math.nan, high=math.nan) for f in results.figures if f.baseline)
+    )
+    assert not of_kind(without, "gain")
+    assert not of_kind(without, "loss")
+
+
+def test_phantoms_and_rejects_are_named(results: Results) -> None:
+    assert any("drawn phantoms" in r.text for r in remarks(results))
+    real = replace(results, corpus=dataclasses.replace(results.corpus, drawn=False, rejects=1))
+    assert not any("drawn phantoms" in r.text for r in remarks(real))
+    assert any(r.text.startswith("1 record could not be used") for r in remarks(real))
