@@ -44,8 +44,8 @@ class BatchHard(Objective):
         L = ½ Σ_{(x, y)} mean_a h(max_{p: D_p = D_a} d(x_a, y_p) − min_{n: D_n ≠ D_a} d(x_a, y_n) + m)
 
     over (x, y) = image → image, image → text, text → text, text → image, with d = 1 − cos; within a modality a
-    study is no positive of itself. https://arxiv.org/abs/1703.07737, equation 5, and its soft margin (section 2). Ours:
-    cosine in place of Euclidean distance, and four directions as in MedTrim's objective.
+    study is no positive of itself. https://arxiv.org/abs/1703.07737, equation 5, and its soft margin (section 2).
+    Ours: cosine in place of Euclidean distance, and four directions as in MedTrim's objective.
 
     Args:
         margin: m, at least 0.
