@@ -1,0 +1,68 @@
+"""Scores of single pairs, not of a block: what the pool miner needs, since its mini-pools share no columns."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float64, Integer
+
+from medtrim.mining.encoding import EncodedStudies
+from medtrim.mining.sets import SetTable
+from medtrim.mining.similarity import SCORE_DECIMALS, distinct_terms
+
+# Up to here all distinct × distinct scores are worked out beforehand (at most 134 MB).
+TABLE_LIMIT = 4096
+
+
+class PairScorer:
+    """S of pairs of distinct annotations, looked up where the whole table fits, else worked out pair by pair."""
+
+    def __init__(self, encoded: EncodedStudies, *, table_limit: int = TABLE_LIMIT) -> None:
+        self._encoded = encoded
+        self._table: np.ndarray | None = None
+        if encoded.distinct <= table_limit:
+            everyone = np.arange(encoded.distinct)
+            self._table = distinct_terms(encoded, everyone, everyone).score(encoded.config.weights).reshape(-1)
+
+    def __call__(
+        self, anchors: Integer[np.ndarray, "*shape"], references: Integer[np.ndarray, "*shape"]
+    ) -> Float64[np.ndarray, "*shape"]:
+        """S(anchors[i], references[i]) for distinct annotations of any, but the same, shape."""
+        if self._table is not None:
+            return np.asarray(self._table.take(anchors * self._encoded.distinct + references))
+        flat = pair_scores(self._encoded, anchors.reshape(-1), references.reshape(-1))
+        return flat.reshape(anchors.shape)
+
+
+def pair_scores(
+    encoded: EncodedStudies, anchors: Integer[np.ndarray, " pairs"], references: Integer[np.ndarray, " pairs"]
+) -> Float64[np.ndarray, " pairs"]:
+    """S of pairs of distinct annotations, by the equation of `medtrim.mining.similarity`."""
+    weights, mode = encoded.config.weights, encoded.config.mode
+    ours, theirs = encoded.disease_codes[anchors], encoded.disease_codes[references]
+    total = weights.disease * _jaccard(encoded.disease_sets, ours, theirs)
+    descriptors = np.zeros(len(anchors))
+    shared = np.zeros(len(anchors), np.int64)
+    for d in range(len(encoded.config.diseases)):
+        present = encoded.adjective_codes[:, d] >= 0
+        both = np.flatnonzero(present[anchors] & present[references])
+        shared[both] += 1
+        a, r = anchors[both], references[both]
+        for weight, sets, codes in (
+            (weights.adjective, encoded.adjective_sets, encoded.adjective_codes[:, d]),
+            (weights.direction, encoded.direction_sets, encoded.direction_codes[:, d]),
+        ):
+            descriptors[both] += weight * _jaccard(sets, codes[a], codes[r])
+    sizes = encoded.disease_sets.sizes
+    divisor = sizes[ours] if mode == "faithful" else sizes[ours] + sizes[theirs] - shared
+    return np.asarray(np.round(total + descriptors / np.maximum(divisor, 1), SCORE_DECIMALS))
+
+
+def _jaccard(sets: SetTable, ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """J of set `ours[i]` with set `theirs[i]`."""
+    shared = np.zeros(len(ours), np.int64)
+    union = np.zeros(len(ours), np.int64)
+    for word in sets.masks.T:
+        a, b = word[ours], word[theirs]
+        shared += np.bitwise_count(a & b)
+        union += np.bitwise_count(a | b)
+    return np.divide(shared, union, out=np.ones(len(ours)), where=union > 0)

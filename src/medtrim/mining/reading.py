@@ -1,0 +1,129 @@
+"""An annotations table straight into encoded studies, without a Python object a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from medtrim.errors import TableError
+from medtrim.mining.encoding import EncodedStudies, FlatFindings, encode_flat
+from medtrim.mining.score_config import ScoreConfig
+from medtrim.types import ASSERTIONS, DEFAULT_CONTRADICTIONS, Contradictions, OntologyRef, Provenance, schemas
+from medtrim.types.tables import check_unique, provenance_of, read_table
+
+
+@dataclass(frozen=True)
+class EncodedCorpus:
+    """Encoded studies with what their table says of itself, and remarks a user should see."""
+
+    encoded: EncodedStudies
+    ontology: OntologyRef | None
+    contradictions: Contradictions
+    notes: tuple[str, ...]
+
+    def provenance(self, config: Mapping[str, Any], seed: int, counts: Mapping[str, int]) -> Provenance:
+        """Provenance of triplets mined from this corpus."""
+        axes = {axis: dict(levels) for axis, levels in self.contradictions.axes.items()}
+        extra = {"counts": dict(counts), "studies": len(self.encoded), "contradictions": axes}
+        return Provenance("triplets", config, seed, self.ontology, extra)
+
+
+def read_encoded(path: Path | str, config: ScoreConfig | None = None) -> EncodedCorpus:
+    """Read and encode an annotations table.
+
+    Raises:
+        TableError: no such table, columns missing, ids missing or repeated, unknown assertions, or findings none
+            of which is of a counted disease (the table was made with another ontology).
+    """
+    config = config or ScoreConfig()
+    columns = [*schemas.ANNOTATIONS.names]
+    table = read_table(path, schemas.ANNOTATIONS, table="annotations").select(columns)
+    encoded, notes = _encode(table, config)
+    made = provenance_of(table)
+    if made is None:
+        notes = ("the annotations carry no provenance: the ontology that made them is unknown", *notes)
+    return EncodedCorpus(encoded, made.ontology if made else None, contradictions_of(made), notes)
+
+
+def encode_table(table: pa.Table, config: ScoreConfig | None = None) -> EncodedStudies:
+    """`encode_studies` of an annotations table that `medtrim.types.tables.conform` has checked."""
+    return _encode(table, config or ScoreConfig())[0]
+
+
+def contradictions_of(provenance: Provenance | None) -> Contradictions:
+    """The contradictions of the ontology that made a table, or the default ontology's where it names none."""
+    axes = provenance.extra.get("contradictions") if provenance else None
+    return Contradictions(axes) if axes else DEFAULT_CONTRADICTIONS
+
+
+def _encode(table: pa.Table, config: ScoreConfig) -> tuple[EncodedStudies, tuple[str, ...]]:
+    if table["study_id"].null_count:
+        raise TableError(f"annotations: {table['study_id'].null_count} row(s) without a study id")
+    ids = tuple(table["study_id"].to_pylist())
+    check_unique(ids, table="annotations")
+    lists = table["findings"].combine_chunks()
+    findings = lists.flatten()
+    study = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+    assertion, assertions = _codes(findings.field("assertion"))
+    unknown = sorted(set(assertions) - set(ASSERTIONS))
+    if unknown:
+        raise TableError(f"annotations: unknown assertion(s) {', '.join(map(repr, unknown))}")
+    named, names = _codes(findings.field("disease"))
+    rank = {name: i for i, name in enumerate(config.diseases)}
+    disease = np.array([rank.get(name, -1) for name in names], np.int64)[named]
+    counted = np.array([a in config.assertions for a in assertions], bool)[assertion] & (disease >= 0)
+    notes = _uncounted(names, named, rank)
+    kept = np.flatnonzero(counted)
+    position = np.full(len(counted), -1, np.int64)
+    position[kept] = np.arange(len(kept))
+    adjective_of, adjective, adjectives = _descriptors(findings.field("adjectives"), position)
+    direction_of, direction, directions = _descriptors(findings.field("directions"), position)
+    flat = FlatFindings(
+        study=study[kept].astype(np.int64),
+        disease=disease[kept],
+        adjective_of=adjective_of,
+        adjective=adjective,
+        direction_of=direction_of,
+        direction=direction,
+        adjectives=adjectives,
+        directions=directions,
+    )
+    return encode_flat(ids, flat, config), notes
+
+
+def _uncounted(names: tuple[str, ...], named: np.ndarray, rank: Mapping[str, int]) -> tuple[str, ...]:
+    other = [(name, int(n)) for name, n in zip(names, np.bincount(named, minlength=len(names)), strict=True)]
+    other = sorted((o for o in other if o[0] not in rank and o[1]), key=lambda o: (-o[1], o[0]))
+    shown = ", ".join(f"{name} ({n})" for name, n in other[:8]) + (" …" if len(other) > 8 else "")
+    if len(named) and not any(name in rank for name in names):
+        raise TableError(
+            f"annotations: none of the {len(named)} findings is of a counted disease; found: {shown}; counted: "
+            f"{', '.join(rank)}. Was the table made with another ontology? Set `score.diseases`."
+        )
+    return (f"findings that the score does not count: {shown}",) if other else ()
+
+
+def _codes(values: pa.Array) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Codes of the words of `values` and the words in alphabetical order."""
+    if values.null_count:
+        raise TableError("annotations: a finding lacks its disease, assertion or descriptors")
+    encoded = values.dictionary_encode()
+    words = encoded.dictionary.to_pylist()
+    order = sorted(range(len(words)), key=words.__getitem__)
+    rank = np.empty(len(words), np.int64)
+    rank[order] = np.arange(len(words))
+    return rank[encoded.indices.to_numpy(zero_copy_only=False)], tuple(words[i] for i in order)
+
+
+def _descriptors(lists: pa.Array, position: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Owner (counted finding) and code of each descriptor of the counted findings, with the words."""
+    owner = position[pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)]
+    kept = np.flatnonzero(owner >= 0)
+    codes, words = _codes(lists.flatten().take(pa.array(kept)))
+    return owner[kept], codes, words

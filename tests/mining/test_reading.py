@@ -1,0 +1,76 @@
+"""Encoding from Arrow equals encoding from records; tables that cannot be mined say why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from medtrim.errors import TableError
+from medtrim.mining.reading import encode_table, read_encoded
+from medtrim.mining.similarity import ScoreConfig, encode_studies, score_matrix
+from medtrim.types import DEFAULT_CONTRADICTIONS, Annotation, Finding, OntologyRef, Provenance
+from medtrim.types.tables import annotations_to_table, write_table
+
+
+@pytest.mark.parametrize(
+    "config", [ScoreConfig(), ScoreConfig(diseases=("edema", "fracture"), assertions=("present",))]
+)
+def test_arrow_and_records_encode_alike(drawn, config):
+    corpus = drawn(150)
+    ours, theirs = encode_table(annotations_to_table(corpus), config), encode_studies(corpus, config)
+    assert ours.study_ids == theirs.study_ids
+    np.testing.assert_array_equal(ours.inverse, theirs.inverse)
+    np.testing.assert_array_equal(ours.is_normal, theirs.is_normal)
+    np.testing.assert_array_equal(score_matrix(ours), score_matrix(theirs))
+
+
+def test_chunked_and_sliced_tables_encode_alike(drawn):
+    corpus = drawn(60)
+    table = annotations_to_table(corpus)
+    pieces = pa.concat_tables([table.slice(40), table.slice(0, 40)]).slice(10)
+    expected = encode_studies([*corpus[40:], *corpus[:40]][10:])
+    np.testing.assert_array_equal(score_matrix(encode_table(pieces)), score_matrix(expected))
+
+
+def test_an_empty_table_encodes_to_nothing():
+    assert len(encode_table(annotations_to_table([]))) == 0
+
+
+def test_reading_keeps_ontology_contradictions_and_remarks(tmp_path):
+    axes = {"side": {"left": 0, "right": 1}}
+    findings = (Finding("edema", "present"), Finding("granuloma", "present"))
+    made = Provenance("annotations", ontology=OntologyRef("chest", "2", "abc"), extra={"contradictions": axes})
+    write_table(annotations_to_table([Annotation("a", findings)]), tmp_path / "a.parquet", made)
+    corpus = read_encoded(tmp_path / "a.parquet")
+    assert corpus.ontology == OntologyRef("chest", "2", "abc")
+    assert corpus.contradictions.axes == axes
+    assert corpus.notes == ("findings that the score does not count: granuloma (1)",)
+    assert corpus.provenance({}, 3, {"triplets": 1}).ontology == corpus.ontology
+
+
+def test_a_table_of_another_making_is_read_with_a_remark(tmp_path, drawn):
+    import pyarrow.parquet as pq
+
+    pq.write_table(annotations_to_table(drawn(5)), tmp_path / "a.parquet")
+    corpus = read_encoded(tmp_path / "a.parquet")
+    assert "no provenance" in corpus.notes[0]
+    assert corpus.contradictions is DEFAULT_CONTRADICTIONS
+
+
+def test_a_table_of_another_ontology_is_refused():
+    table = annotations_to_table([Annotation("a", (Finding("effusion", "present"), Finding("mass", "absent")))])
+    with pytest.raises(TableError, match=r"none of the 2 findings.*effusion \(1\), mass \(1\).*another ontology"):
+        encode_table(table)
+
+
+def test_ids_missing_or_repeated_and_unknown_assertions_are_refused():
+    one = annotations_to_table([Annotation("a")])
+    with pytest.raises(TableError, match="duplicate study id"):
+        encode_table(pa.concat_tables([one, one]))
+    with pytest.raises(TableError, match="1 row.*without a study id"):
+        encode_table(annotations_to_table([Annotation(None)]))  # type: ignore[arg-type]
+    with pytest.raises(TableError, match="unknown assertion.*'maybe'"):
+        encode_table(annotations_to_table([Annotation("a", (Finding("edema", "maybe"),))]))  # type: ignore[arg-type]
+    with pytest.raises(TableError, match="lacks its disease"):
+        encode_table(annotations_to_table([Annotation("a", (Finding(None, "present"),))]))  # type: ignore[arg-type]

@@ -1,0 +1,57 @@
+"""Recipes: defaults, numbers, and keys that are refused by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from medtrim.errors import ConfigError
+from medtrim.mining.pool import PoolConfig
+from medtrim.mining.recipe import Recipe, load_recipe, read_recipe
+from medtrim.mining.score_config import ScoreWeights
+
+
+def test_nothing_given_is_the_papers_recipe():
+    assert load_recipe(None) == Recipe("pool", PoolConfig())
+
+
+def test_values_reach_their_places():
+    recipe = read_recipe(
+        {
+            "iterations": 5,
+            "p_semi_hard": 1,
+            "score": {"mode": "symmetric", "weights": {"disease": 1}, "diseases": ["edema"]},
+        }
+    )
+    assert recipe.options == PoolConfig(iterations=5)
+    assert recipe.score.weights == ScoreWeights(disease=1.0)
+    assert recipe.score.diseases == ("edema",)
+    assert recipe.to_dict()["score"]["mode"] == "symmetric"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"miner": "pol"}, "unknown miner 'pol', allowed: pool"),
+        ({"iteration": 5}, "unknown key 'iteration'; is 'iterations' meant"),
+        ({"iterations": "5"}, "iterations is '5', expected int"),
+        ({"ceiling": True}, "ceiling is True, expected float"),
+        ({"score": {"weight": {}}}, "score: unknown key 'weight'; is 'weights' meant"),
+        ({"score": {"weights": {"adjectives": 1}}}, "unknown key 'adjectives'; is 'adjective' meant"),
+        ({"score": 3}, "score: expected keys and values"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(data, message):
+    with pytest.raises(ConfigError, match=message):
+        read_recipe(data)
+
+
+def test_a_file_is_overridden_by_what_is_given(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("iterations: 5\nceiling: 5e-1\nscore: {mode: symmetric}\n")
+    recipe = load_recipe(path, options={"iterations": 7, "pool_size": None}, score={"mode": None})
+    assert recipe.options == PoolConfig(iterations=7, ceiling=0.5)
+    assert recipe.score.mode == "symmetric"
+    assert load_recipe(path, score={"mode": "faithful"}).score.mode == "faithful"
+    path.write_text("- iterations\n")
+    with pytest.raises(ConfigError, match="expected keys and values, found list"):
+        load_recipe(path)
