@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 PIXELS_NAME = "images.u8"
 
 
+def default_cache_path(studies: Path | str, size: int) -> Path:
+    """Where the cache of a studies table goes: `studies.parquet` → `studies.cache-224/`."""
+    return Path(studies).with_suffix(f".cache-{size}")
+
+
 class ImageCache:
     """A folder with `images.u8` (raw uint8 [rows, size, size]) and `index.parquet`, opened read-only.
 

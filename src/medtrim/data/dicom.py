@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, convert_color_space
 
 from medtrim.data.limits import ImageLimits, check_shape
@@ -32,14 +33,14 @@ def decode_dicom(content: bytes, *, study_id: str, limits: ImageLimits) -> NDArr
         check_shape(int(dataset.get("Columns", 0)), int(dataset.get("Rows", 0)), limits=limits, study_id=study_id)
         if int(dataset.get("NumberOfFrames") or 1) != 1:
             raise ImageError(study_id, f"DICOM file holds {dataset.NumberOfFrames} frames, one expected")
+        syntax = dataset.file_meta.TransferSyntaxUID
+        if not get_decoder(syntax).is_available:
+            raise ImageError(study_id, f"no installed decoder for DICOM compression {syntax.name!r}")
         stored = dataset.pixel_array
         return _colour(stored, dataset) if stored.ndim == 3 else _grayscale(stored, dataset)
     except InvalidDicomError as error:
         raise ImageError(study_id, "malformed DICOM file") from error
-    except NotImplementedError as error:  # pydicom's word for a missing decoder
-        syntax = getattr(getattr(dataset.file_meta, "TransferSyntaxUID", None), "name", "unknown")
-        raise ImageError(study_id, f"no installed decoder for DICOM compression {syntax!r}") from error
-    except (AttributeError, ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError) as error:
+    except (AttributeError, ValueError, LookupError, TypeError, OSError, EOFError, RuntimeError) as error:
         # pydicom reports a torn or contradictory file by any of these; its text may quote the file's values.
         raise ImageError(study_id, f"DICOM pixels cannot be decoded ({type(error).__name__})") from error
 

@@ -1,0 +1,153 @@
+"""`medtrim data import | cache | verify`: any corpus to a studies table, its images to a memory-mapped cache."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medtrim.cli.console import err, out, progress_bar, report_rejects
+from medtrim.errors import ConfigError
+
+data_app = typer.Typer(help="Bring a corpus in: studies table, image cache.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `medtrim data` with its commands."""
+    app.add_typer(data_app, name="data")
+
+
+@data_app.command("import")
+def import_(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A table (CSV, TSV, JSON lines, Parquet), a folder of .txt reports, Open-i's XML "
+            "(folder or .tgz), or MIMIC-CXR's root folder."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Studies table to write (Parquet).")],
+    image_root: Annotated[Path | None, typer.Option(help="Folder that relative image paths start from.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="FIELD=COLUMN where a column has an unusual name; repeatable.")
+    ] = None,
+    layout: Annotated[str, typer.Option(help="auto, table, text, openi, mimic-cxr or chexpert-plus.")] = "auto",
+    patients: Annotated[
+        str, typer.Option(help="required; optional; or study: every study is a patient of its own.")
+    ] = "required",
+    split: Annotated[
+        str, typer.Option(help="Shares for patients without a split, such as train=0.8,val=0.1,test=0.1; or none.")
+    ] = "train=0.8,val=0.1,test=0.1",
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
+    reports_only: Annotated[bool, typer.Option(help="Leave images out.")] = False,
+    check_images: Annotated[bool, typer.Option(help="Decode every image once and reject bad ones.")] = True,
+    workers: Annotated[int | None, typer.Option(help="Threads; all cores by default.")] = None,
+    strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
+) -> None:
+    """Read a corpus into a studies table; what cannot be used goes to a rejects table with the reason."""
+    from medtrim.data.importing import ImportOptions, import_corpus, rejects_path
+    from medtrim.entities.sections import split_sections
+
+    options = ImportOptions(
+        layout=layout,  # type: ignore[arg-type]
+        columns=dict(_pair(c, "--column FIELD=COLUMN") for c in column or ()),
+        patients=patients,  # type: ignore[arg-type]
+        encoding=encoding,
+        reports_only=reports_only,
+        check=check_images,
+        fractions=_fractions(split),
+        seed=seed,
+    )
+    with progress_bar("checking images") as progress:
+        reading = import_corpus(
+            source,
+            output,
+            split_sections=split_sections,
+            image_root=image_root,
+            options=options,
+            workers=workers,
+            progress=progress,
+        )
+    count = len({s.patient_id for s in reading.studies})
+    out.print(f"{len(reading.studies)} studies of {count} patients → {output}")
+    shares = Counter(s.split or "without a split" for s in reading.studies)
+    out.print(", ".join(f"{name}: {n}" for name, n in sorted(shares.items())))
+    for reason, n in Counter(r.reason for r in reading.rejects).most_common(5):
+        err.print(f"  {n} × {reason}", markup=False)
+    report_rejects(len(reading.rejects), str(rejects_path(output)), strict=strict)
+
+
+@data_app.command("cache")
+def cache(
+    studies: Annotated[Path, typer.Argument(help="Studies table.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Cache folder; STUDIES.cache-SIZE by default.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="Side of the square images, pixels.")] = 224,
+    fit: Annotated[str, typer.Option(help="pad keeps the whole image, crop fills the square.")] = "pad",
+    every_image: Annotated[bool, typer.Option(help="All images of a study, not only the first.")] = False,
+    workers: Annotated[int | None, typer.Option(help="Threads; all cores by default.")] = None,
+    strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
+) -> None:
+    """Decode images once into a memory-mapped cache; run again to add studies or to go on after a break."""
+    from medtrim.data.cache import ImageCache, default_cache_path
+    from medtrim.types import Provenance
+    from medtrim.types.tables import read_studies, rejects_to_table, write_table
+
+    folder = output or default_cache_path(studies, size)
+    with progress_bar("decoding images") as progress:
+        build = ImageCache.build(
+            read_studies(studies),
+            root=studies.parent,
+            size=size,
+            path=folder,
+            fit=fit,  # type: ignore[arg-type]
+            every_image=every_image,
+            workers=workers,
+            progress=progress,
+        )
+    rejects = folder / "rejects.parquet"
+    rejects.unlink(missing_ok=True)
+    if build.rejects:
+        write_table(
+            rejects_to_table(build.rejects), rejects, Provenance("rejects", config={"size": size, "fit": fit})
+        )
+    out.print(f"{len(build.cache)} images of {size} × {size} → {folder}")
+    out.print(f"decoded {build.decoded} ({len(build.changed)} changed at the source), reused {build.reused}")
+    report_rejects(len(build.rejects), str(rejects), strict=strict)
+
+
+@data_app.command("verify")
+def verify(cache: Annotated[Path, typer.Argument(help="Cache folder.")]) -> None:
+    """Compare every cached image with the checksum it was written with."""
+    from medtrim.data.cache import ImageCache
+
+    opened = ImageCache(cache)
+    with progress_bar("verifying") as progress:
+        broken = opened.broken(progress=progress)
+    if broken:
+        err.print(f"[red]{len(broken)} of {len(opened)} images are damaged[/red]: {', '.join(broken[:10])}")
+        raise typer.Exit(1)
+    out.print(f"{len(opened)} images are as they were written")
+
+
+def _pair(text: str, wanted: str) -> tuple[str, str]:
+    name, mark, value = text.partition("=")
+    if not mark or not name or not value:
+        raise ConfigError(f"{text!r}: {wanted} expected")
+    return name.strip(), value.strip()
+
+
+def _fractions(text: str) -> dict[str, float] | None:
+    """`train=0.8,val=0.1,test=0.1` as a mapping, `none` as None."""
+    if text.strip().lower() == "none":
+        return None
+    wanted = "NAME=SHARE,NAME=SHARE or none"
+    pairs = [_pair(part, wanted) for part in text.split(",")]
+    try:
+        return {name: float(share) for name, share in pairs}
+    except ValueError as error:
+        raise ConfigError(f"--split {text!r}: {wanted} expected") from error

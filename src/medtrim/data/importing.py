@@ -1,0 +1,117 @@
+"""Any corpus → one studies table with checked images and splits, and a table of what could not be used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from medtrim.data.check import check_images
+from medtrim.data.corpus import Layout, read_corpus
+from medtrim.data.limits import DEFAULT_LIMITS, ImageLimits
+from medtrim.data.raw import CorpusReading, Patients, SplitSections
+from medtrim.data.splits import DEFAULT_FRACTIONS, assign_splits
+from medtrim.errors import TableError
+from medtrim.types import Provenance, Reject, Study
+from medtrim.types.tables import Progress, no_progress, rejects_to_table, studies_to_table, write_table
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """How to read a corpus; the fields of `read_corpus`, and what to do with images and splits.
+
+    Attributes:
+        reports_only: leave images out, even where the source lists them.
+        check: decode every image once and reject those that cannot be used.
+        fractions: shares of the splits for patients without one; None leaves the table's splits alone.
+    """
+
+    layout: Layout = "auto"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    patients: Patients = "required"
+    encoding: str = "utf-8"
+    reports_only: bool = False
+    check: bool = True
+    limits: ImageLimits = DEFAULT_LIMITS
+    fractions: Mapping[str, float] | None = field(default_factory=lambda: dict(DEFAULT_FRACTIONS))
+    seed: int = 0
+
+
+def rejects_path(output: Path | str) -> Path:
+    """Where the rejects of a table go: `studies.parquet` → `studies.rejects.parquet`."""
+    return Path(output).with_suffix(".rejects.parquet")
+
+
+def import_corpus(
+    source: Path | str,
+    output: Path | str,
+    *,
+    split_sections: SplitSections,
+    image_root: Path | str | None = None,
+    options: ImportOptions | None = None,
+    workers: int | None = None,
+    progress: Progress = no_progress,
+) -> CorpusReading:
+    """Read `source`, check its images, assign splits, and write the studies table `output`.
+
+    Relative image paths start from `image_root`, or else from the folder of `source`. In the table they are
+    relative to `output`'s folder where the images lie below it, absolute elsewhere. Rejects go to
+    `rejects_path(output)`; an older one is removed where there are none.
+
+    Raises:
+        TableError: as `read_corpus`, or nothing usable is left.
+    """
+    options = options or ImportOptions()
+    source, output = Path(source), Path(output)
+    root = Path(image_root) if image_root is not None else source if source.is_dir() else source.parent
+    reading = read_corpus(
+        source,
+        split_sections=split_sections,
+        layout=options.layout,
+        columns=options.columns,
+        image_root=image_root,
+        patients=options.patients,
+        encoding=options.encoding,
+    )
+    studies: Sequence[Study] = reading.studies
+    rejects = list(reading.rejects)
+    if options.reports_only:
+        studies = [replace(s, images=()) for s in studies]
+    elif options.check and any(s.images for s in studies):
+        checked = check_images(studies, root=root, limits=options.limits, workers=workers, progress=progress)
+        studies = checked.studies
+        rejects += checked.rejects
+    _write_rejects(rejects, output, options)
+    if not studies:
+        raise TableError(f"no usable study in {source}; the reasons are in {rejects_path(output)}")
+    if options.fractions is not None:
+        studies = assign_splits(studies, fractions=options.fractions, seed=options.seed)
+    studies = [replace(s, images=tuple(_placed(root / i, output.parent) for i in s.images)) for s in studies]
+    write_table(studies_to_table(studies), output, _provenance("studies", options))
+    return CorpusReading(tuple(studies), tuple(rejects))
+
+
+def _write_rejects(rejects: list[Reject], output: Path, options: ImportOptions) -> None:
+    path = rejects_path(output)
+    if rejects:
+        write_table(rejects_to_table(rejects), path, _provenance("rejects", options))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _placed(image: Path, folder: Path) -> str:
+    """`image` relative to `folder` where it lies below it, else absolute."""
+    image, folder = Path(os.path.abspath(image)), Path(os.path.abspath(folder))
+    return image.relative_to(folder).as_posix() if image.is_relative_to(folder) else str(image)
+
+
+def _provenance(kind: str, options: ImportOptions) -> Provenance:
+    config = {
+        "layout": options.layout,
+        "columns": dict(options.columns),
+        "patients": options.patients,
+        "encoding": options.encoding,
+        "fractions": dict(options.fractions) if options.fractions is not None else None,
+    }
+    return Provenance(kind, config=config, seed=options.seed)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medtrim.data import ImageLimits, fit_square, load_image, load_square
+from medtrim.errors import ConfigError, ImageError
+
+RAMP = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
+
+
+def save(path: Path, pixels: np.ndarray, **options) -> Path:
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def test_eight_bit_gray_is_returned_as_it_is(tmp_path):
+    loaded = load_image(save(tmp_path / "a.png", RAMP))
+    assert loaded.dtype == np.uint8
+    np.testing.assert_array_equal(loaded, RAMP)
+
+
+def test_sixteen_bits_are_scaled_between_percentiles(tmp_path):
+    values = (np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 3) + 1000
+    loaded = load_image(save(tmp_path / "a.png", values))
+    low, high = np.percentile(values, (0.5, 99.5))
+    expected = np.array([[min(255, max(0, round((v - low) / (high - low) * 255))) for v in row] for row in values])
+    assert np.abs(loaded.astype(int) - expected).max() <= 1
+
+
+def test_colour_transparency_palette_and_one_bit(tmp_path):
+    colour = np.stack([RAMP, RAMP // 2, RAMP // 4], axis=-1)
+    luminance = np.rint(colour @ np.array([0.299, 0.587, 0.114]))
+    assert np.abs(load_image(save(tmp_path / "rgb.png", colour)) - luminance).max() <= 1
+    alpha = np.where(np.arange(64) < 32, 0, 255).astype(np.uint8) * np.ones((48, 1), np.uint8)
+    over_black = load_image(save(tmp_path / "la.png", np.stack([RAMP, RAMP, RAMP, alpha], axis=-1)))
+    assert (over_black[:, :32] == 0).all()
+    np.testing.assert_array_equal(over_black[:, 32:], RAMP[:, 32:])
+    Image.fromarray(RAMP).convert("P").save(tmp_path / "p.png")
+    np.testing.assert_array_equal(load_image(tmp_path / "p.png"), RAMP)
+    Image.fromarray(RAMP > 100).save(tmp_path / "one.png")
+    assert set(np.unique(load_image(tmp_path / "one.png"))) == {0, 255}
+
+
+def test_exif_rotation_is_applied(tmp_path):
+    image = Image.fromarray(RAMP)
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "a.png", exif=exif)
+    assert load_image(tmp_path / "a.png").shape == (64, 48)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that declares its size and holds next to nothing: what a decompression bomb looks like from outside."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"GIF, honestly", "no image in a known format"),
+        (png_header(9500, 9500), "more than the 80,000,000"),
+        (png_header(200_000, 200_000), "more than the 80,000,000"),
+        (png_header(4000, 100), "ratio"),
+        (png_header(300, 300), "cannot be decoded"),
+        (png_header(1, 1), "1 × 1"),
+        (png_header(0, 10), "empty|known format|decoded"),
+    ],
+)
+def test_absurd_files_are_errors_with_the_study(tmp_path, content, reason):
+    path = tmp_path / "secret_name.png"
+    path.write_bytes(content)
+    for load in (load_image, lambda p, **kw: load_square(p, 32, **kw)):
+        with pytest.raises(ImageError, match=reason) as caught:
+            load(path, study_id="s7")
+        assert caught.value.study_id == "s7"
+        assert "secret" not in str(caught.value)
+
+
+def test_missing_constant_truncated_and_too_large(tmp_path):
+    with pytest.raises(ImageError, match="'gone'.*missing"):
+        load_image(tmp_path / "gone.png")
+    with pytest.raises(ImageError, match="constant"):
+        load_image(save(tmp_path / "c.png", np.full((64, 64), 7, np.uint8)))
+    with pytest.raises(ImageError, match="constant"):
+        load_image(save(tmp_path / "c16.png", np.full((64, 64), 700, np.uint16)))
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    whole = save(tmp_path / "j.jpg", noise).read_bytes()
+    (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImageError, match="decoded"):
+        load_image(tmp_path / "half.jpg")
+    with pytest.raises(ImageError, match="bytes"):
+        load_image(tmp_path / "j.jpg", limits=ImageLimits(max_bytes=100))
+    with pytest.raises(ImageError, match="cannot be read"):
+        load_image(tmp_path)
+
+
+def test_pad_keeps_everything_and_crop_fills_the_square():
+    tall = np.full((80, 40), 200, np.uint8)
+    padded = fit_square(tall, 20, fit="pad")
+    assert padded.shape == (20, 20)
+    assert (padded[:, 5:15] == 200).all()
+    assert (padded[:, :5] == 0).all()
+    assert (padded[:, 15:] == 0).all()
+    assert (fit_square(tall, 20, fit="crop") == 200).all()
+    with pytest.raises(ConfigError, match="pad, crop"):
+        fit_square(tall, 20, fit="stretch")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop"])
+@pytest.mark.parametrize("shape", [(33, 64), (64, 33), (17, 80), (50, 50)])
+@pytest.mark.parametrize("size", [1, 7, 32, 100])
+def test_square_whatever_the_shape(fit, shape, size):
+    image = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    assert fit_square(image, size, fit=fit).shape == (size, size)
+
+
+def test_left_stays_left(tmp_path):
+    pixels = np.zeros((400, 400), np.uint8)
+    pixels[:, :100] = 255
+    for path in (save(tmp_path / "a.png", pixels), save(tmp_path / "a.jpg", pixels)):
+        square = load_square(path, 32)
+        assert square[:, :6].mean() > 240
+        assert square[:, 12:].mean() < 15
+
+
+def test_reduced_jpeg_decoding_stays_close_to_the_whole(tmp_path):
+    rng = np.random.default_rng(0)
+    smooth = np.asarray(Image.fromarray(rng.integers(0, 255, (40, 48), dtype=np.uint8)).resize((1200, 1000)))
+    path = save(tmp_path / "a.jpg", smooth, quality=90)
+    whole = fit_square(load_image(path), 64)
+    assert np.abs(load_square(path, 64).astype(int) - whole).mean() < 2
