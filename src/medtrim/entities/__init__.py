@@ -1,1 +1,17 @@
-"""OBER, the ontology-based entity recogniser: findings with descriptors, offsets and assertions."""
+"""OBER: ontology-based entity recognition. Reports in, findings with their descriptors and assertions out."""
+
+from medtrim.entities.assertion import SpanAssertion, assert_span
+from medtrim.entities.corpus import annotate_corpus
+from medtrim.entities.ontology import Ontology, load_ontology
+from medtrim.entities.recognizer import Recognizer
+from medtrim.entities.sections import split_sections
+
+__all__ = [
+    "Ontology",
+    "Recognizer",
+    "SpanAssertion",
+    "annotate_corpus",
+    "assert_span",
+    "load_ontology",
+    "split_sections",
+]

@@ -1,0 +1,206 @@
+"""Binding: which finding a descriptor describes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from medtrim.entities.heads import Head
+from medtrim.entities.lexicon import DESCRIPTOR, Kind
+from medtrim.entities.matcher import Item
+
+_ADJECTIVE, _DIRECTION = int(Kind.ADJECTIVE), int(Kind.DIRECTION)
+_THE, _AND, _OR, _COMMA = int(Kind.THE), int(Kind.AND), int(Kind.OR), int(Kind.COMMA)
+_JOIN = _AND | _OR | _COMMA
+_PREPOSITION, _LINK = int(Kind.PREPOSITION), int(Kind.LINK)
+_ANATOMY, _IGNORE, _VERB = int(Kind.ANATOMY), int(Kind.IGNORE), int(Kind.VERB)
+_OPEN = int(Kind.OPEN)
+
+
+@dataclass(slots=True)
+class Bound:
+    """The descriptor items of one head, in order of position, with the phrase (group) each came from."""
+
+    items: list[int] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+
+
+class Binder:
+    """Binds the descriptors of one sentence to its heads.
+
+    In order: to the head whose noun phrase the descriptor opens; else to the nearest head before it in the clause
+    ("effusion, moderate, on the left"); else to the next head after it ("in the left base there is an opacity").
+    A head that cannot carry the descriptor (no side for the heart) is passed over.
+    """
+
+    def __init__(self, items: list[Item], clauses: list[int], heads: list[Head], kinds_of: dict[str, str]) -> None:
+        self.items = items
+        self.clauses = clauses
+        self.heads = heads
+        self.bound = [Bound() for _ in heads]
+        self._kinds_of = kinds_of
+        self._at: dict[int, list[int]] = {}
+        self._parts: set[int] = set()
+        for number, head in enumerate(heads):
+            self._at.setdefault(head.index, []).append(number)
+            self._parts.update(head.parts)
+        self._after: dict[int, bool] = {}
+
+    def bind(self) -> list[Bound]:
+        """The descriptors of every head, shared over coordinations and links."""
+        for i, item in enumerate(self.items):
+            if item.kinds & DESCRIPTOR and i not in self._parts:
+                for number in self._target(i):
+                    self.bound[number].items.append(i)
+                    self.bound[number].groups.append(self._group(i))
+        self._share()
+        return self.bound
+
+    def accepts(self, number: int, i: int) -> bool:
+        """Whether head `number` can carry the descriptor item `i`."""
+        takes = self.heads[number].concept.takes
+        term = self.items[i].term
+        if not term.directions:
+            return True
+        if not takes:
+            return False
+        return any(self._kinds_of[d] in takes or self._kinds_of[d] == "place" for d in term.directions)
+
+    def _target(self, i: int) -> list[int]:
+        right, absorbed = self._opens(i)
+        if right:
+            self._after[i] = False
+            return right
+        if absorbed:
+            return []
+        left = self._left(i)
+        if left:
+            self._after[i] = True
+            return left
+        return self._right(i)
+
+    def _opens(self, i: int) -> tuple[list[int], bool]:
+        """The heads of the noun phrase that item `i` opens; or whether another noun takes the descriptor."""
+        items, n = self.items, len(self.items)
+        placed = self._in_prepositional_phrase(i)
+        for j in range(i + 1, n):
+            if self.clauses[j] != self.clauses[i]:
+                break
+            kinds = items[j].kinds
+            if j in self._at:
+                fits = [number for number in self._at[j] if self.accepts(number, i)]
+                if fits:
+                    return fits, False
+                continue
+            if kinds & _IGNORE or (kinds & _ANATOMY and items[j].term.absorbs and j not in self._parts):
+                return [], True
+            if kinds & DESCRIPTOR or j in self._parts or kinds & _OPEN:
+                continue
+            if kinds & _ANATOMY:
+                continue
+            if kinds & _JOIN and not placed and j + 1 < n and items[j + 1].kinds & DESCRIPTOR:
+                continue
+            if kinds & _PREPOSITION and self._is_range(j):
+                continue
+            break
+        return [], False
+
+    def _is_range(self, j: int) -> bool:
+        """Whether the "to" at `j` stands between two adjectives: "mild to moderate"."""
+        items = self.items
+        return (
+            0 < j < len(items) - 1
+            and bool(items[j - 1].kinds & _ADJECTIVE)
+            and bool(items[j + 1].kinds & _ADJECTIVE)
+            and items[j].end - items[j].start == 1
+        )
+
+    def _in_prepositional_phrase(self, i: int) -> bool:
+        for j in range(i - 1, -1, -1):
+            kinds = self.items[j].kinds
+            if kinds & _PREPOSITION and not self._is_range(j):
+                return True
+            if not kinds & (DESCRIPTOR | _THE):
+                return False
+        return False
+
+    def _left(self, i: int) -> list[int]:
+        for j in range(i - 1, -1, -1):
+            if self.clauses[j] != self.clauses[i]:
+                break
+            if j in self._at:
+                fits = [number for number in self._at[j] if self.accepts(number, i)]
+                if fits:
+                    return fits
+        return []
+
+    def _right(self, i: int) -> list[int]:
+        for j in range(i + 1, len(self.items)):
+            if self.clauses[j] != self.clauses[i]:
+                break
+            if j in self._at:
+                fits = [number for number in self._at[j] if self.accepts(number, i)]
+                if fits:
+                    return fits
+        return self._earlier_clause(i)
+
+    def _earlier_clause(self, i: int) -> list[int]:
+        """A clause without a head of its own goes on about the last head of the clause before it."""
+        clause = self.clauses[i]
+        for j, item in enumerate(self.items):
+            if self.clauses[j] == clause and (j in self._at or item.kinds & (_ANATOMY | _IGNORE)):
+                return []
+        for number in range(len(self.heads) - 1, -1, -1):
+            index = self.heads[number].index
+            if index < i and self.clauses[index] == clause - 1 and self.accepts(number, i):
+                return [number]
+        return []
+
+    def _group(self, i: int) -> int:
+        """The number of list joints before item `i`: descriptors between two joints form one phrase."""
+        return sum(1 for item in self.items[:i] if item.kinds & _JOIN)
+
+    def _share(self) -> None:
+        """Directions reach over coordinated heads and from an observation to what it is taken for."""
+        for number in range(1, len(self.heads)):
+            link = self._between(number - 1, number)
+            if link == "and" or link == "or":
+                self._give(number - 1, number, adjectives=link == "or", after=False)
+            elif link == "link":
+                self._give(number - 1, number, adjectives=False, after=None)
+        for number in range(len(self.heads) - 1, 0, -1):
+            if self._between(number - 1, number) in ("and", "or"):
+                self._give(number, number - 1, adjectives=False, after=True)
+
+    def _give(self, giver: int, taker: int, *, adjectives: bool, after: bool | None) -> None:
+        """Give `taker` the directions of `giver` where it has none; only those before or after the giver's word."""
+        mine = self.bound[taker]
+        wanted = 0
+        if not any(self.items[i].kinds & _DIRECTION for i in mine.items):
+            wanted |= _DIRECTION
+        if adjectives and not mine.items:
+            wanted |= _ADJECTIVE
+        for i, group in zip(self.bound[giver].items, self.bound[giver].groups, strict=True):
+            fits = self.items[i].kinds & wanted and (after is None or self._after.get(i, False) == after)
+            if fits and self.accepts(taker, i):
+                mine.items.append(i)
+                mine.groups.append(group)
+
+    def _between(self, left: int, right: int) -> str:
+        """How two neighbouring heads are joined: "and", "or", "link", or "" where they are not."""
+        a, b = self.heads[left], self.heads[right]
+        if self.clauses[a.index] != self.clauses[b.index]:
+            return ""
+        joint = ""
+        for j in range(a.index + 1, b.index):
+            kinds = self.items[j].kinds
+            if j in self._parts:
+                continue
+            if kinds & _LINK:
+                return "link"
+            if kinds & _OR:
+                joint = "or"
+            elif kinds & (_AND | _COMMA):
+                joint = joint or "and"
+            elif not kinds & (DESCRIPTOR | _THE | _OPEN) and not kinds & _PREPOSITION:
+                return ""
+        return joint

@@ -1,0 +1,107 @@
+"""OBER: a report in, findings out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+from medtrim.entities.ontology import Ontology, load_ontology
+from medtrim.entities.reader import Place, SentenceFinding, SentenceReader, SentenceReading
+from medtrim.entities.tokens import Span, split_sentences
+from medtrim.types import Annotation, Finding, Mention, Study
+
+# Radiology repeats itself: readings of distinct sentences are kept, the oldest dropped beyond this many.
+CACHE_SIZE = 200_000
+# "It is small. It is on the left.": at most so many sentences go on about one before them.
+MAX_JOINED = 3
+
+
+class Recognizer:
+    """Reads findings by an ontology.
+
+    >>> Recognizer().annotate_text("Small left pleural effusion.")[0].directions
+    ('left',)
+    """
+
+    def __init__(self, ontology: Ontology | None = None) -> None:
+        self.ontology = ontology or load_ontology()
+        self.reader = SentenceReader(self.ontology)
+        self._readings: OrderedDict[str, SentenceReading] = OrderedDict()
+
+    def annotate(self, study: Study) -> Annotation:
+        """The findings of a study's two sections, in order of appearance. Never raises on text."""
+        return Annotation(
+            study.study_id,
+            self.annotate_text(study.findings, section="findings")
+            + self.annotate_text(study.impression, section="impression"),
+        )
+
+    def annotate_text(self, text: str, section: str = "findings") -> tuple[Finding, ...]:
+        """The findings of one section's text; offsets are into `text`."""
+        return tuple(
+            Finding(
+                found.disease,
+                found.assertion,
+                found.adjectives,
+                found.directions,
+                tuple(
+                    Mention(section, span.start + p.start, span.start + p.end, _cut(text, span, p), p.role)
+                    for p in found.places
+                ),
+            )
+            for span in self.units(text)
+            for found in self.unit_findings(text[span.start : span.end])
+        )
+
+    def units(self, text: str) -> list[Span]:
+        """The pieces of `text` that are read on their own: sentences, each with those that go on about it."""
+        spans: list[Span] = []
+        joined = 0
+        for span in split_sentences(text):
+            if spans and joined < MAX_JOINED and self._reading(text[span.start : span.end]).loose is not None:
+                spans[-1] = Span(spans[-1].start, span.end)
+                joined += 1
+            else:
+                spans.append(span)
+                joined = 0
+        return spans
+
+    def unit_findings(self, unit: str) -> tuple[SentenceFinding, ...]:
+        """The findings of a unit, offsets relative to it."""
+        first, *rest = split_sentences(unit)
+        if not rest:
+            return self._reading(unit).findings
+        findings = list(self._reading(unit[first.start : first.end]).findings)
+        for span in rest:
+            loose = self._reading(unit[span.start : span.end]).loose
+            if loose is not None and findings and findings[-1].assertion != "absent":
+                findings[-1] = self._joined(findings[-1], loose, span.start)
+        return tuple(findings)
+
+    def _joined(self, finding: SentenceFinding, loose: SentenceFinding, shift: int) -> SentenceFinding:
+        takes = self.ontology.concepts[finding.disease].takes
+        kinds = {d: self.ontology.descriptors[d].kind for d in loose.directions}
+        directions = [d for d in loose.directions if kinds[d] in takes or (takes and kinds[d] == "place")]
+        places = tuple(
+            Place(p.start + shift, p.end + shift, p.role)
+            for p in loose.places
+            if p.role == "adjective" or directions
+        )
+        return replace(
+            finding,
+            adjectives=tuple(sorted({*finding.adjectives, *loose.adjectives})),
+            directions=tuple(sorted({*finding.directions, *directions})),
+            places=finding.places + places,
+        )
+
+    def _reading(self, sentence: str) -> SentenceReading:
+        found = self._readings.get(sentence)
+        if found is None:
+            found = self._readings[sentence] = self.reader.read(sentence)
+            if len(self._readings) > CACHE_SIZE:
+                self._readings.popitem(last=False)
+        return found
+
+
+def _cut(text: str, span: Span, place: Place) -> str:
+    return text[span.start + place.start : span.start + place.end]
