@@ -1,0 +1,75 @@
+"""From attenuation to film: quantum noise, tone curve, collimation, side marker."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from medtrim.data.phantom.case import Technique
+from medtrim.data.phantom.frame import Array, detector_grid
+
+GLYPHS = {
+    "L": ("1....", "1....", "1....", "1....", "1....", "1....", "11111"),
+    "R": ("1111.", "1...1", "1...1", "1111.", "1.1..", "1..1.", "1...1"),
+}
+
+
+def expose(attenuation: Array, technique: Technique, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """The film's grey values, [size size] uint8, bone bright.
+
+    Grey is a logistic curve of attenuation (the characteristic curve of film); quantum noise grows with
+    attenuation, as fewer photons reach the detector.
+    """
+    size = attenuation.shape[0]
+    across, along = detector_grid(size)
+    # Noise per pixel is scaled so that a coarse pixel, which gathers more photons, is less noisy.
+    sigma = technique.noise * float(np.sqrt(size / 128.0))
+    grain = rng.standard_normal(attenuation.shape, dtype=np.float32)
+    film = attenuation + np.float32(technique.heel) * along
+    grain *= np.float32(0.35 * sigma) + np.float32(0.32 * sigma) * film
+    film += grain
+    centre, width = 1.62 + technique.exposure, 0.56 / technique.contrast
+    film -= np.float32(centre)
+    film *= np.float32(-1.0 / width)
+    np.exp(film, out=film)
+    film += np.float32(1.0)
+    np.divide(np.float32(248.0), film, out=film)
+    film += np.float32(4.0)
+    collimate(film, technique, across, along)
+    mark(film, technique)
+    return film.astype(np.uint8)
+
+
+def collimate(film: Array, technique: Technique, across: Array, along: Array) -> None:
+    """Blacken what the collimator's blades hid: a fraction of the film at left, top, right and bottom."""
+    size = film.shape[0]
+    left, top, right, bottom = (round(f * size) for f in technique.collimation)
+    for strip in (np.s_[:, :left], np.s_[:top], np.s_[:, size - right :], np.s_[size - bottom :]):
+        film[strip] *= np.float32(0.05)
+
+
+def mark(film: Array, technique: Technique) -> None:
+    """Burn in the side marker, if there is one, in the upper corner of its own side."""
+    if not technique.marker:
+        return
+    glyph = _glyph(technique.marker, film.shape[0])
+    size, (height, width) = film.shape[0], glyph.shape
+    top = int(0.05 * size)
+    left = int(0.06 * size) if technique.marker == "R" else int(0.94 * size) - width
+    patch = film[top : top + height, left : left + width]
+    np.maximum(patch, glyph * np.float32(235.0), out=patch)
+
+
+@lru_cache(maxsize=32)
+def _glyph(letter: str, size: int) -> Array:
+    """The marker's letter, about a twentieth of the film high."""
+    rows = GLYPHS[letter]
+    bitmap = np.array([[c == "1" for c in row] for row in rows], np.float32)
+    height = max(5, round(size * 0.05))
+    width = max(4, round(height * 5 / 7))
+    i = (np.arange(height) + 0.5) * len(rows) / height
+    j = (np.arange(width) + 0.5) * 5 / width
+    glyph: Array = bitmap[i.astype(int)[:, None], j.astype(int)[None, :]]
+    return glyph
