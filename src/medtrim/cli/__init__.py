@@ -22,7 +22,7 @@ app = typer.Typer(
 
 
 # Modules of this room whose `register(app)` adds their commands, in the order of `medtrim --help`.
-COMMANDS: tuple[str, ...] = ("annotate", "data", "mine", "score", "phantom")
+COMMANDS: tuple[str, ...] = ("annotate", "data", "mine", "score", "phantom", "search")
 
 
 def _version(value: bool) -> None:
