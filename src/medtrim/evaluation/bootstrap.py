@@ -1,0 +1,101 @@
+"""Patient-level bootstrap: patients are drawn with replacement, and with a patient all of its studies.
+
+Nothing is ranked again: a resample is a weight for each patient, and every statistic is computed from weighted sums
+over studies. Two evaluations with the same patients, seed and number of resamples use the same weights, so the
+difference of their replicates is a paired bootstrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Integer
+
+from medtrim.errors import ConfigError, TableError
+
+Replicates = Float64[np.ndarray, " resamples"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Central interval of a statistic's replicates; NaN where no resample defines it."""
+
+    low: float
+    high: float
+
+
+class PatientBootstrap:
+    """Weights of `studies` in each resample.
+
+    Args:
+        patient_ids: the patient of each study, in the order in which values will be given.
+        resamples: number of resamples B.
+        seed: of the draw. The weights depend on it, on B and on the *set* of patients alone.
+
+    Raises:
+        TableError: a patient id is empty. ConfigError: B is below 1.
+    """
+
+    def __init__(self, patient_ids: Sequence[str], *, resamples: int = 1000, seed: int = 0) -> None:
+        if resamples < 1:
+            raise ConfigError(f"resamples must be at least 1, not {resamples}")
+        if not all(patient_ids):
+            raise TableError("a study without a patient id: intervals are by patient")
+        patients = sorted(set(patient_ids))
+        row = {patient: i for i, patient in enumerate(patients)}
+        self.resamples = resamples
+        self.patients = len(patients)
+        self.patient_of: Integer[np.ndarray, " studies"] = np.array([row[p] for p in patient_ids], np.int64)
+        rng = np.random.default_rng(seed)
+        draws = rng.integers(0, max(1, self.patients), size=(resamples, self.patients))
+        self.weights: Float64[np.ndarray, "resamples patients"] = np.zeros((resamples, self.patients))
+        for counts, draw in zip(self.weights, draws, strict=True):
+            counts += np.bincount(draw, minlength=self.patients)
+
+    def study_weights(self, studies: Integer[np.ndarray, " chosen"]) -> Float64[np.ndarray, "resamples chosen"]:
+        """How often each of `studies` (rows) is in each resample."""
+        return np.asarray(self.weights[:, self.patient_of[studies]])
+
+    def sums(
+        self, values: Float64[np.ndarray, "chosen columns"], studies: Integer[np.ndarray, " chosen"]
+    ) -> Float64[np.ndarray, "resamples columns"]:
+        """Weighted sums of `values` over `studies`, added up by patient first."""
+        by_patient = np.zeros((self.patients, values.shape[1]))
+        np.add.at(by_patient, self.patient_of[studies], values)
+        return np.asarray(self.weights @ by_patient)
+
+    def ratio(
+        self,
+        numerator: Float64[np.ndarray, " chosen"],
+        denominator: Float64[np.ndarray, " chosen"],
+        studies: Integer[np.ndarray, " chosen"],
+    ) -> Replicates:
+        """Replicates of Σ numerator / Σ denominator; a mean where the denominator is 1. NaN where it is 0."""
+        top, bottom = self.sums(np.stack([numerator, denominator], axis=1), studies).T
+        return np.asarray(np.divide(top, bottom, out=np.full(self.resamples, np.nan), where=bottom > 0))
+
+    def median(self, values: Float64[np.ndarray, " chosen"], studies: Integer[np.ndarray, " chosen"]) -> Replicates:
+        """Replicates of the lower median: the smallest value that at least half of the weight does not exceed."""
+        if not len(values):
+            return np.full(self.resamples, np.nan)
+        order = np.argsort(values, kind="stable")
+        cumulated = np.cumsum(self.study_weights(studies[order]), axis=1)
+        place = (cumulated < cumulated[:, -1:] / 2).sum(axis=1)
+        found = values[order][np.minimum(place, len(values) - 1)]
+        return np.where(cumulated[:, -1] > 0, found, np.nan)
+
+
+def interval(replicates: Replicates, *, level: float = 0.95) -> Interval:
+    """The percentile interval of `replicates` that are defined."""
+    defined = replicates[np.isfinite(replicates)]
+    if not len(defined):
+        return Interval(float("nan"), float("nan"))
+    low, high = np.quantile(defined, ((1 - level) / 2, (1 + level) / 2))
+    return Interval(float(low), float(high))
+
+
+def lower_median(values: Float64[np.ndarray, " values"]) -> float:
+    """The smallest value that at least half of `values` do not exceed; NaN without values."""
+    return float(np.sort(values)[(len(values) - 1) // 2]) if len(values) else float("nan")

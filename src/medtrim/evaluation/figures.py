@@ -1,0 +1,109 @@
+"""One measured number with its interval, and how it is made from per-query values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float64, Integer
+
+from medtrim.evaluation.bootstrap import PatientBootstrap, Replicates, interval
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number and its 95 % interval by patient-level bootstrap.
+
+    Attributes:
+        metric: what was measured, such as `disease P@10` (docs/evaluation.md defines each).
+        n: queries or studies that it rests on; those that leave it undefined are not among them.
+        direction: `i2t`, `t2i`, `i2i`, `t2t` (query to gallery), or empty.
+        queries: `abnormal` (the headline), `normal`, `all`, or empty where there are no queries.
+        label: disease or descriptor contrast of a classification, `macro` for the mean over labels, or empty.
+        own_in_gallery: whether the query's own study is in its gallery; None outside retrieval.
+        replicates: the statistic in each resample.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    direction: str = ""
+    queries: str = ""
+    label: str = ""
+    own_in_gallery: bool | None = None
+    replicates: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What tells figures of one evaluation apart."""
+        return self.metric, self.direction, self.queries, self.label
+
+
+def make_figure(
+    metric: str,
+    value: float,
+    replicates: Replicates,
+    *,
+    n: int,
+    direction: str = "",
+    queries: str = "",
+    label: str = "",
+    own_in_gallery: bool | None = None,
+) -> Figure:
+    """A figure with the percentile interval of its replicates."""
+    bounds = interval(replicates)
+    return Figure(
+        metric=metric,
+        value=float(value),
+        low=bounds.low,
+        high=bounds.high,
+        n=n,
+        direction=direction,
+        queries=queries,
+        label=label,
+        own_in_gallery=own_in_gallery,
+        replicates=replicates,
+    )
+
+
+@dataclass(frozen=True)
+class QueryValues:
+    """A metric by query: the figure is Σ numerator / Σ denominator, a plain mean where the denominator is 1.
+
+    A query that leaves the metric undefined has NaN in both and is not counted.
+    """
+
+    metric: str
+    numerator: Float64[np.ndarray, " queries"]
+    denominator: Float64[np.ndarray, " queries"]
+
+
+def mean_values(metric: str, values: Float64[np.ndarray, " queries"]) -> QueryValues:
+    """A metric that is averaged over the queries which define it (are not NaN)."""
+    return QueryValues(metric, values, np.where(np.isnan(values), np.nan, 1.0))
+
+
+def figure_of(
+    values: QueryValues,
+    queries: Integer[np.ndarray, " queries"],
+    bootstrap: PatientBootstrap,
+    *,
+    direction: str,
+    group: str,
+    own_in_gallery: bool,
+) -> Figure:
+    """The figure of per-query values; `queries` are rows of the bootstrap's studies."""
+    defined = np.isfinite(values.denominator)
+    top, bottom, rows = values.numerator[defined], values.denominator[defined], queries[defined]
+    total = float(bottom.sum())
+    return make_figure(
+        values.metric,
+        float(top.sum()) / total if total > 0 else float("nan"),
+        bootstrap.ratio(top, bottom, rows),
+        n=len(rows),
+        direction=direction,
+        queries=group,
+        own_in_gallery=own_in_gallery,
+    )

@@ -1,0 +1,85 @@
+"""Similarities of embeddings and the order they put a gallery in."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Integer, Num
+
+# Cosine similarities are rounded to this many decimals: what is equal on paper is then equal on every machine, and
+# ties are broken by study id instead of by the last bit of a matrix product.
+SIMILARITY_DECIMALS = 7
+
+
+def unit(vectors: Float[np.ndarray, "studies dimension"]) -> Float64[np.ndarray, "studies dimension"]:
+    """Rows scaled to length 1 in double precision; a zero row stays zero, at similarity 0 to everything."""
+    wide = vectors.astype(np.float64)
+    length = np.linalg.norm(wide, axis=1, keepdims=True)
+    return np.asarray(np.divide(wide, length, out=np.zeros_like(wide), where=length > 0))
+
+
+def similarities(
+    queries: Float64[np.ndarray, "queries dimension"], gallery: Float64[np.ndarray, "gallery dimension"]
+) -> Float64[np.ndarray, "queries gallery"]:
+    """Cosine similarities of unit vectors, rounded to `SIMILARITY_DECIMALS`."""
+    return np.asarray(np.round(queries @ gallery.T, SIMILARITY_DECIMALS))
+
+
+def rank_gallery(similarity: Float64[np.ndarray, "queries gallery"]) -> Integer[np.ndarray, "queries gallery"]:
+    """Gallery rows by falling similarity, ties by row (rows are in the order of the study ids)."""
+    return np.argsort(-similarity, axis=1, kind="stable")
+
+
+def rank_without_own(
+    similarity: Float64[np.ndarray, "queries gallery"], own: Integer[np.ndarray, " queries"]
+) -> Integer[np.ndarray, "queries others"]:
+    """`rank_gallery` with each query's own study left out of its gallery."""
+    masked = similarity.copy()
+    masked[np.arange(len(own)), own] = -np.inf
+    return rank_gallery(masked)[:, :-1]
+
+
+def own_rank(
+    similarity: Float64[np.ndarray, "queries gallery"], own: Integer[np.ndarray, " queries"]
+) -> Float64[np.ndarray, " queries"]:
+    """Rank (from 1) of each query's own study in the whole gallery, ties by row."""
+    value = similarity[np.arange(len(own)), own][:, None]
+    before = np.arange(similarity.shape[1])[None, :] < own[:, None]
+    ahead = (similarity > value) | ((similarity == value) & before)
+    return np.asarray(1.0 + ahead.sum(axis=1))
+
+
+def precision_at(
+    relevant: Bool[np.ndarray, "queries ranked"], k: int, total: Integer[np.ndarray, " queries"]
+) -> Float64[np.ndarray, " queries"]:
+    """P@k = (relevant among the first k) / min(k, number of relevant); NaN for a query that has none.
+
+    Dividing by k alone would cap the score of a query with fewer than k relevant studies below 1.
+    """
+    return _divide(relevant[:, :k].sum(axis=1), np.minimum(k, total))
+
+
+def average_precision(
+    relevant: Bool[np.ndarray, "queries ranked"], total: Integer[np.ndarray, " queries"]
+) -> Float64[np.ndarray, " queries"]:
+    """AP = (1/R) Σ over relevant ranks r of (relevant among the first r) / r; NaN for a query without any."""
+    hits = np.cumsum(relevant, axis=1)
+    ranks = np.arange(1, relevant.shape[1] + 1)
+    return _divide((relevant * hits / ranks).sum(axis=1), total)
+
+
+def ndcg(
+    gains: Float64[np.ndarray, "queries k"], ideal: Float64[np.ndarray, "queries k"]
+) -> Float64[np.ndarray, " queries"]:
+    """nDCG@k = DCG / ideal DCG with DCG = Σ_i gain_i / log2(i + 1) (Järvelin & Kekäläinen 2002, linear gain).
+
+    `gains` are those of the first k retrieved, `ideal` the k largest of the gallery. NaN where no gain is above 0.
+    """
+    discount = 1.0 / np.log2(np.arange(2, gains.shape[1] + 2))
+    return _divide(gains @ discount, ideal @ discount)
+
+
+def _divide(
+    top: Num[np.ndarray, " queries"], bottom: Num[np.ndarray, " queries"]
+) -> Float64[np.ndarray, " queries"]:
+    out = np.full(len(top), np.nan)
+    return np.asarray(np.divide(top.astype(np.float64), bottom, out=out, where=bottom > 0))
