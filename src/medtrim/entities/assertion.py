@@ -16,7 +16,7 @@ from medtrim.entities.matcher import Item, find_matches, resolve_overlaps
 from medtrim.entities.tokens import tokenize
 from medtrim.types import Assertion
 
-Reason = Literal["stated", "negation", "normal", "resolved", "history", "hypothetical", "hedge"]
+Reason = Literal["stated", "negation", "normal", "resolved", "history", "hypothetical", "hedge", "interpretation"]
 ASSERTION_OF: dict[Reason, Assertion] = {
     "stated": "present",
     "negation": "absent",
@@ -25,16 +25,20 @@ ASSERTION_OF: dict[Reason, Assertion] = {
     "history": "absent",
     "hypothetical": "absent",
     "hedge": "uncertain",
+    "interpretation": "uncertain",
 }
 
 _NEGATION, _AFTER = int(Kind.NEGATION), int(Kind.NEGATION_AFTER)
 _RESOLVED, _RESOLVED_AFTER = int(Kind.RESOLVED), int(Kind.RESOLVED_AFTER)
 _HEDGE, _HEDGE_AFTER = int(Kind.HEDGE), int(Kind.HEDGE_AFTER)
+_INTERPRETATION, _PRONOUN = int(Kind.INTERPRETATION), int(Kind.PRONOUN)
 _HISTORY, _HYPOTHETICAL = int(Kind.HISTORY), int(Kind.HYPOTHETICAL)
+_NORMAL, _THE, _ANATOMY = int(Kind.NORMAL), int(Kind.THE), int(Kind.ANATOMY)
 _BREAK, _VERB, _FINDING = int(Kind.BREAK), int(Kind.VERB), int(Kind.FINDING)
 _COMMA, _AND, _OR, _WITH = int(Kind.COMMA), int(Kind.AND), int(Kind.OR), int(Kind.WITH)
 _LIST = _COMMA | _AND | _WITH
 _CUES = _NEGATION | _AFTER | _RESOLVED | _RESOLVED_AFTER | _HEDGE | _HEDGE_AFTER | _HISTORY | _HYPOTHETICAL
+_CUES |= _INTERPRETATION | _NORMAL
 _BACK_STOP = int(Kind.WITH | Kind.LINK | Kind.EXISTENTIAL)
 _MODIFIER = int(Kind.ADJECTIVE | Kind.DIRECTION)
 # A list entry that begins so is a statement of its own, not one more denied finding.
@@ -68,15 +72,17 @@ def judge(items: list[Item], clauses: list[int], heads: list[int]) -> dict[int, 
 
 def _forward(items: list[Item], clauses: list[int], verdicts: dict[int, Verdict]) -> None:
     """Cues before the finding: negation outweighs history, history the hedge."""
-    negation = past = doubt = asked = -1
+    negation = past = doubt = asked = offered = -1
     resolved = False
+    opening = next((item.kinds for item in items if item.kinds != _THE), 0)
+    named = bool(opening & (_PRONOUN | _INTERPRETATION))
     verb_since = found_since = False
     clause = -1
     for i, item in enumerate(items):
         kinds = item.kinds
         if clauses[i] != clause:
             clause = clauses[i]
-            negation = past = doubt = -1
+            negation = past = doubt = offered = -1
             verb_since = found_since = False
         if i in verdicts:
             found_since = True
@@ -86,14 +92,18 @@ def _forward(items: list[Item], clauses: list[int], verdicts: dict[int, Verdict]
                 verdicts[i] = Verdict("resolved" if resolved else "negation", negation)
             elif past >= 0:
                 verdicts[i] = Verdict("history", past)
+            elif offered >= 0:
+                verdicts[i] = Verdict("interpretation" if named else "hedge", offered)
             elif doubt >= 0:
                 verdicts[i] = Verdict("hedge", doubt)
+            named = named or ASSERTION_OF[verdicts[i].reason] != "absent"
             continue
         if kinds & _BREAK:
             negation = past = -1
+            offered = offered if kinds & _INTERPRETATION else -1
             doubt = doubt if kinds & _HEDGE else -1
         elif kinds & _LIST and found_since and (verb_since or _states_anew(items, clauses, i)):
-            negation = past = doubt = -1
+            negation = past = doubt = offered = -1
         if kinds & _VERB and found_since:
             verb_since = True
         if not kinds & _CUES:
@@ -105,6 +115,9 @@ def _forward(items: list[Item], clauses: list[int], verdicts: dict[int, Verdict]
             past = i
         if kinds & _HYPOTHETICAL and not kinds & _NEGATION:
             asked = i
+        if kinds & _INTERPRETATION:
+            offered = i
+            found_since = found_since and negation >= 0
         if kinds & _HEDGE:
             doubt = i
             if kinds & int(Kind.LINK) and negation < 0:
@@ -131,9 +144,13 @@ def _backward(items: list[Item], clauses: list[int], heads: list[int], verdicts:
     """Cues after the finding reach back over the list they close: "effusion and pneumothorax are not seen"."""
     for i, item in enumerate(items):
         kinds = item.kinds
-        if not kinds & (_AFTER | _RESOLVED_AFTER | _HEDGE_AFTER):
+        if not kinds & (_AFTER | _RESOLVED_AFTER | _HEDGE_AFTER | _NORMAL):
             continue
-        reason: Reason = "negation" if kinds & _AFTER else "resolved" if kinds & _RESOLVED_AFTER else "hedge"
+        reason: Reason = "hedge"
+        if kinds & (_AFTER | _NORMAL):
+            reason = "negation" if kinds & _AFTER else "normal"
+        elif kinds & _RESOLVED_AFTER:
+            reason = "resolved"
         for head in _reached_back(items, clauses, i, verdicts):
             old = verdicts[head].reason
             if old == "stated" or (old == "hedge" and reason != "hedge"):
@@ -161,6 +178,8 @@ def _reached_back(items: list[Item], clauses: list[int], cue: int, verdicts: dic
             joined = bool(found)
         elif kinds & _COMMA:
             commas += not found
+        elif items[cue].kinds & _NORMAL and not found and not kinds & _VERB:
+            break
         elif (found and not kinds & (_MODIFIER | int(Kind.THE))) or (kinds & _BACK_STOP and not found):
             break
     return found

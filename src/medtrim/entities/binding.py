@@ -7,21 +7,27 @@ from dataclasses import dataclass, field
 from medtrim.entities.heads import Head
 from medtrim.entities.lexicon import DESCRIPTOR, Kind
 from medtrim.entities.matcher import Item
+from medtrim.entities.tokens import Tokens
 
 _ADJECTIVE, _DIRECTION = int(Kind.ADJECTIVE), int(Kind.DIRECTION)
 _THE, _AND, _OR, _COMMA = int(Kind.THE), int(Kind.AND), int(Kind.OR), int(Kind.COMMA)
 _JOIN = _AND | _OR | _COMMA
 _PREPOSITION, _LINK = int(Kind.PREPOSITION), int(Kind.LINK)
 _ANATOMY, _IGNORE, _VERB = int(Kind.ANATOMY), int(Kind.IGNORE), int(Kind.VERB)
-_OPEN = int(Kind.OPEN)
+_OPEN, _PARTITIVE, _TREND = int(Kind.OPEN), int(Kind.PARTITIVE), int(Kind.TREND)
+_LEFT_STOP = int(Kind.NEGATION | Kind.WITH | Kind.EXISTENTIAL)
 
 
 @dataclass(slots=True)
 class Bound:
-    """The descriptor items of one head, in order of position, with the phrase (group) each came from."""
+    """The descriptor items of one head, in order of position, with the phrase (group) each came from.
+
+    `borrowed` are those that a neighbour said.
+    """
 
     items: list[int] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
+    borrowed: set[int] = field(default_factory=set)
 
 
 class Binder:
@@ -32,8 +38,18 @@ class Binder:
     A head that cannot carry the descriptor (no side for the heart) is passed over.
     """
 
-    def __init__(self, items: list[Item], clauses: list[int], heads: list[Head], kinds_of: dict[str, str]) -> None:
+    def __init__(
+        self,
+        items: list[Item],
+        tokens: Tokens,
+        clauses: list[int],
+        heads: list[Head],
+        absent: list[bool],
+        kinds_of: dict[str, str],
+    ) -> None:
         self.items = items
+        self.tokens = tokens
+        self._absent = absent
         self.clauses = clauses
         self.heads = heads
         self.bound = [Bound() for _ in heads]
@@ -66,17 +82,40 @@ class Binder:
         return any(self._kinds_of[d] in takes or self._kinds_of[d] == "place" for d in term.directions)
 
     def _target(self, i: int) -> list[int]:
+        if self._is_of_a_trend(i):
+            return []
         right, absorbed = self._opens(i)
         if right:
             self._after[i] = False
             return right
-        if absorbed:
+        if absorbed or self._describes_an_unknown_noun(i):
             return []
         left = self._left(i)
         if left:
             self._after[i] = True
             return left
         return self._right(i)
+
+    def _is_of_a_trend(self, i: int) -> bool:
+        """Whether item `i` measures a change since the last study: "slightly increased", "marked improvement"."""
+        nxt = i + 1
+        return (
+            nxt < len(self.items)
+            and bool(self.items[nxt].kinds & _TREND)
+            and nxt not in self._parts
+            and self.items[nxt].start == self.items[i].end
+            and not self.items[i].term.directions
+        )
+
+    def _describes_an_unknown_noun(self, i: int) -> bool:
+        """Whether an adjective stands before a word that the ontology does not know: "acute process"."""
+        item = self.items[i]
+        if item.term.directions or item.end >= len(self.tokens):
+            return False
+        word = self.tokens.words[item.end]
+        known = i + 1 < len(self.items) and self.items[i + 1].start == item.end
+        predicate = i > 0 and self.items[i - 1].kinds & _VERB and self.items[i - 1].end == item.start
+        return word.isalpha() and not known and not predicate
 
     def _opens(self, i: int) -> tuple[list[int], bool]:
         """The heads of the noun phrase that item `i` opens; or whether another noun takes the descriptor."""
@@ -93,7 +132,7 @@ class Binder:
                 continue
             if kinds & _IGNORE or (kinds & _ANATOMY and items[j].term.absorbs and j not in self._parts):
                 return [], True
-            if kinds & DESCRIPTOR or j in self._parts or kinds & _OPEN:
+            if kinds & (DESCRIPTOR | _OPEN | _PARTITIVE | _TREND) or j in self._parts:
                 continue
             if kinds & _ANATOMY:
                 continue
@@ -126,6 +165,8 @@ class Binder:
     def _left(self, i: int) -> list[int]:
         for j in range(i - 1, -1, -1):
             if self.clauses[j] != self.clauses[i]:
+                break
+            if self.items[j].kinds & _LEFT_STOP and not self.items[i].term.directions:
                 break
             if j in self._at:
                 fits = [number for number in self._at[j] if self.accepts(number, i)]
@@ -160,47 +201,57 @@ class Binder:
         return sum(1 for item in self.items[:i] if item.kinds & _JOIN)
 
     def _share(self) -> None:
-        """Directions reach over coordinated heads and from an observation to what it is taken for."""
-        for number in range(1, len(self.heads)):
-            link = self._between(number - 1, number)
-            if link == "and" or link == "or":
-                self._give(number - 1, number, adjectives=link == "or", after=False)
-            elif link == "link":
-                self._give(number - 1, number, adjectives=False, after=None)
-        for number in range(len(self.heads) - 1, 0, -1):
-            if self._between(number - 1, number) in ("and", "or"):
-                self._give(number, number - 1, adjectives=False, after=True)
+        """What a finding has not said of itself it takes from its neighbours in the clause.
 
-    def _give(self, giver: int, taker: int, *, adjectives: bool, after: bool | None) -> None:
-        """Give `taker` the directions of `giver` where it has none; only those before or after the giver's word."""
+        Adjectives before alternatives hold for each ("minimal scarring or atelectasis"). A place holds for what is
+        named after it ("left lower lobe opacity, likely atelectasis") and, behind a list, for all of the list.
+        """
+        count = len(self.heads)
+        for number in range(1, count):
+            if self._joint(number - 1, number) == "or":
+                self._give(number - 1, number, _ADJECTIVE, after=False)
+        for number in range(1, count):
+            for giver in range(number - 1, -1, -1):
+                if self._joint(giver, number) == "" or self._give(giver, number, _DIRECTION, after=None):
+                    break
+        for number in range(count - 1, 0, -1):
+            if self._joint(number - 1, number) in ("and", "or"):
+                self._give(number, number - 1, _DIRECTION, after=True)
+
+    def _give(self, giver: int, taker: int, wanted: int, *, after: bool | None) -> bool:
+        """Give `taker` the descriptors of `giver` where it has none of their kind; whether it has any then.
+
+        `after` restricts them to those behind (True) or before (False) the giver's word. What is denied takes no
+        place from what is seen.
+        """
         mine = self.bound[taker]
-        wanted = 0
-        if not any(self.items[i].kinds & _DIRECTION for i in mine.items):
-            wanted |= _DIRECTION
-        if adjectives and not mine.items:
-            wanted |= _ADJECTIVE
+        if any(self.items[i].kinds & wanted for i in mine.items):
+            return True
+        if self._absent[giver] != self._absent[taker]:
+            return False
+        given = False
         for i, group in zip(self.bound[giver].items, self.bound[giver].groups, strict=True):
-            fits = self.items[i].kinds & wanted and (after is None or self._after.get(i, False) == after)
-            if fits and self.accepts(taker, i):
+            if not self.items[i].kinds & wanted or not self.accepts(taker, i):
+                continue
+            if after is None or self._after.get(i, False) == after:
                 mine.items.append(i)
                 mine.groups.append(group)
+                mine.borrowed.add(i)
+                given = True
+        return given
 
-    def _between(self, left: int, right: int) -> str:
-        """How two neighbouring heads are joined: "and", "or", "link", or "" where they are not."""
+    def _joint(self, left: int, right: int) -> str:
+        """How two heads are joined: "or", "and" (also side by side), "far" in one clause, or "" in two."""
         a, b = self.heads[left], self.heads[right]
         if self.clauses[a.index] != self.clauses[b.index]:
             return ""
-        joint = ""
+        joint = "and"
         for j in range(a.index + 1, b.index):
             kinds = self.items[j].kinds
             if j in self._parts:
                 continue
-            if kinds & _LINK:
-                return "link"
-            if kinds & _OR:
-                joint = "or"
-            elif kinds & (_AND | _COMMA):
-                joint = joint or "and"
-            elif not kinds & (DESCRIPTOR | _THE | _OPEN) and not kinds & _PREPOSITION:
-                return ""
+            if kinds & _OR and not kinds & _LINK:
+                joint = "or" if joint != "far" else joint
+            elif not kinds & (_AND | _COMMA | DESCRIPTOR | _THE | _OPEN | _PREPOSITION):
+                joint = "far"
         return joint

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
+from typing import Any
 
 from medtrim.entities.inflect import forms
 from medtrim.entities.ontology import Concept, Ontology
@@ -43,9 +45,13 @@ class Kind(IntFlag):
     COLON = 1 << 26
     IGNORE = 1 << 27
     OPEN = 1 << 28
+    INTERPRETATION = 1 << 29
+    PARTITIVE = 1 << 30
+    TREND = 1 << 31
 
 
 DESCRIPTOR = int(Kind.ADJECTIVE | Kind.DIRECTION)
+_IMPLIED_KINDS = ("texture", "shape", "extent", "chronicity", "zone")
 _PUNCTUATION = {
     ",": Kind.COMMA,
     ";": Kind.BREAK,
@@ -59,7 +65,10 @@ _PUNCTUATION = {
 
 @dataclass(slots=True)
 class Term:
-    """What a phrase can be: `kinds` as bits, and the ontology entries behind each bit."""
+    """What a phrase can be: `kinds` as bits, and the ontology entries behind each bit.
+
+    `implied` are descriptors that a finding's own term says: "interstitial edema" is interstitial.
+    """
 
     kinds: int = 0
     concept: Concept | None = None
@@ -68,6 +77,7 @@ class Term:
     changes: tuple[str, ...] = ()
     adjectives: tuple[str, ...] = ()
     directions: tuple[str, ...] = ()
+    implied: tuple[str, ...] = ()
     sources: list[str] = field(default_factory=list)
 
 
@@ -81,6 +91,7 @@ class Lexicon:
         self._stems: dict[str, str] = {}
         self._words: set[str] = set()
         self._add_all()
+        self._imply()
         self._typos = TypoIndex(
             word
             for concept in ontology.concepts.values()
@@ -88,6 +99,7 @@ class Lexicon:
             for form in forms(term, noun=True)
             for word in form.rstrip("*").split()
         )
+        self._spelled = frozenset(ontology.data["spelled"])
         self._keys: dict[str, tuple[str, ...]] = {}
 
     def keys(self, word: str) -> tuple[str, ...]:
@@ -106,7 +118,7 @@ class Lexicon:
             stem = self._stems.get(word[:length])
             if stem is not None:
                 keys.append(stem)
-        if not keys:
+        if not keys and word not in self._spelled:
             correct = self._typos.correct(word)
             if correct is not None and correct != word:
                 return self._find_keys(correct)
@@ -134,8 +146,7 @@ class Lexicon:
                     noun = descriptor.kind == "zone"
                     self._add(term, Kind.DIRECTION, source, noun=noun, directions=(descriptor.name,))
         for name, row in data["compounds"].items():
-            for term in row["terms"]:
-                self._add(term, Kind.DIRECTION, f"compound {name}", override=True, directions=tuple(row["means"]))
+            self._add_compound(name, row)
         for cue, terms in data["cues"].items():
             for term in terms:
                 self._add(term, Kind[cue.upper()], f"cue {cue}")
@@ -143,6 +154,29 @@ class Lexicon:
             self._add(term, Kind.IGNORE, "ignore", noun=True)
         for mark, kind in _PUNCTUATION.items():
             self._add_form((mark,), kind, "punctuation")
+
+    def _imply(self) -> None:
+        """Descriptors inside the findings' own terms, where they say how it looks and not what it is."""
+        for words, entry in self.terms.items():
+            if entry.concept is None or len(words) == 1:
+                continue
+            found = dict.fromkeys(entry.implied)
+            for word in words:
+                part = self.terms.get((word,))
+                if part is None or part.concept is not None:
+                    continue
+                for name in (*part.adjectives, *part.directions):
+                    descriptor = self.ontology.descriptors[name]
+                    if descriptor.kind in _IMPLIED_KINDS:
+                        found[name] = None
+            entry.implied = tuple(found)
+
+    def _add_compound(self, name: str, row: Mapping[str, Any]) -> None:
+        adjectives = tuple(d for d in row["means"] if self.ontology.descriptors[d].role == "adjective")
+        directions = tuple(d for d in row["means"] if d not in adjectives)
+        kind = (Kind.ADJECTIVE if adjectives else Kind(0)) | (Kind.DIRECTION if directions else Kind(0))
+        for term in row["terms"]:
+            self._add(term, kind, f"compound {name}", override=True, adjectives=adjectives, directions=directions)
 
     def _add(
         self,
@@ -159,7 +193,7 @@ class Lexicon:
         adjectives: tuple[str, ...] = (),
         directions: tuple[str, ...] = (),
     ) -> None:
-        for form in forms(term.lower(), noun=noun):
+        for number, form in enumerate(forms(term.lower(), noun=noun)):
             stem = form.endswith("*")
             words = tuple(tokenize(form.rstrip("*")).words)
             if not words:
@@ -168,7 +202,9 @@ class Lexicon:
                 self._stems[words[-1]] = words[-1] + "*"
                 words = (*words[:-1], words[-1] + "*")
             entry = self._add_form(words, kind, source)
-            entry.concept = entry.concept or concept
+            if concept is not None and entry.concept is None:
+                entry.concept = concept
+                entry.implied = (concept.plural,) if number and concept.plural else ()
             entry.anatomy = entry.anatomy or anatomy
             entry.absorbs = entry.absorbs or absorbs
             entry.changes += tuple(c for c in changes if c not in entry.changes)

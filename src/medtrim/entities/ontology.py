@@ -24,16 +24,20 @@ class Concept:
     """A finding that reports name.
 
     `reports_as` are the diseases under which it enters an annotation: its topmost ancestors, or itself.
-    `takes` are the kinds of direction it can carry; kinds other than side and zone go with either.
+    `takes` are the kinds of direction it can carry; kinds other than side and zone go with either; `shares` are
+    those it takes over from a neighbour. `plural` is the
+    adjective that a plural says without saying it: nodules are multiple.
     """
 
     name: str
     terms: tuple[str, ...]
     category: str
     takes: frozenset[str]
+    shares: frozenset[str]
     reports_as: tuple[str, ...]
     parents: tuple[str, ...] = ()
     codes: Mapping[str, str] | None = None
+    plural: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +103,22 @@ class Ontology:
                 name=name,
                 terms=tuple(row.get("terms") or ()),
                 category=row["category"],
-                takes=frozenset(self._profile(name, row["category"])),
+                takes=frozenset(self._profile(name, row["category"])["takes"]),
+                shares=frozenset(self._profile(name, row["category"])["shares"]),
                 reports_as=_roots(name, rows),
                 parents=tuple(row.get("parents") or ()),
                 codes=row.get("codes"),
+                plural=row.get("plural", ""),
             )
             for name, row in rows.items()
         }
 
-    def _profile(self, name: str, category: str) -> tuple[str, ...]:
+    def _profile(self, name: str, category: str) -> Mapping[str, list[str]]:
         profiles = self.data["profiles"]
         if category not in profiles:
             raise OntologyError(f"findings: {name!r}: category {category!r} is not among {', '.join(profiles)}")
-        return tuple(profiles[category])
+        found: Mapping[str, list[str]] = profiles[category]
+        return found
 
     @cached_property
     def descriptors(self) -> dict[str, Descriptor]:

@@ -11,17 +11,17 @@ from medtrim.errors import OntologyError
 
 # Section → the keys an entry may have. None: the section is a mapping of lists.
 _SECTIONS: dict[str, frozenset[str] | None] = {
-    "findings": frozenset({"terms", "category", "parents", "codes", "remove"}),
+    "findings": frozenset({"terms", "category", "parents", "codes", "plural", "remove"}),
     "anatomy": frozenset({"terms", "absorbs", "remove"}),
     "changes": frozenset({"terms", "remove"}),
     "directions": frozenset({"terms", "kind", "remove"}),
     "compounds": frozenset({"terms", "means", "remove"}),
     "adjectives": frozenset({"terms", "axis", "remove"}),
     "cues": None,
-    "profiles": None,
+    "profiles": frozenset({"takes", "shares"}),
     "axes": None,
 }
-_PLAIN = ("name", "version", "ignore", "compositions", "discard")
+_PLAIN = ("name", "version", "ignore", "spelled", "compositions", "discard")
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "findings": {"category": "other"},
     "directions": {"kind": "place"},
@@ -34,6 +34,7 @@ CUES = (
     "resolved_after",
     "pseudo_negation",
     "hedge",
+    "interpretation",
     "hedge_after",
     "history",
     "hypothetical",
@@ -47,6 +48,8 @@ CUES = (
     "or",
     "the",
     "pronoun",
+    "partitive",
+    "trend",
     "normal",
 )
 
@@ -108,11 +111,13 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any], *, source: str) -
         for name in names:
             if data[section].pop(name, None) is None:
                 raise OntologyError(f"{source}: discard: {section} has no {name!r}")
-    for section in ("ignore", "compositions"):
+    for section in ("ignore", "spelled", "compositions"):
         data[section] = [*data[section], *(x for x in overlay.get(section) or () if x not in data[section])]
     for section, keys in _SECTIONS.items():
         for name, row in (overlay.get(section) or {}).items():
-            if keys is not None:
+            if section == "profiles":
+                data[section][name] = dict(row)
+            elif keys is not None:
                 data[section][name] = _merged_entry(data[section].get(name), row, section=section)
             elif section == "axes":
                 data[section][name] = dict(row)

@@ -15,6 +15,9 @@ from medtrim.entities.tokens import Tokens, tokenize
 from medtrim.types import Assertion, Role
 
 _SIDE = "side"
+# "Opacity, may represent pneumonia" names one thing seen, the opacity. What it may be is kept beside it under its own
+# name, so that a score over diseases compares what studies show and not what their readers thought of.
+DIFFERENTIAL = "differential: "
 _ELLIPSIS_BAR = int(Kind.ANATOMY | Kind.IGNORE | Kind.NEGATION | Kind.FINDING | Kind.NORMAL)
 
 
@@ -56,6 +59,7 @@ class SentenceReader:
         self.ontology = ontology
         self.lexicon = Lexicon(ontology)
         self._heads = HeadFinder(ontology)
+        self._roles = {name: d.role for name, d in ontology.descriptors.items()}
         self._kinds = {name: d.kind for name, d in ontology.descriptors.items()}
 
     def read(self, sentence: str) -> SentenceReading:
@@ -69,12 +73,13 @@ class SentenceReader:
         if not heads:
             return self._without_heads(tokens, items)
         verdicts = judge(items, clauses, sorted({h.index for h in heads if h.normal is None}))
-        bound = Binder(items, clauses, heads, self._kinds).bind()
+        judged = [verdicts[h.index] if h.normal is None else Verdict("normal", h.normal) for h in heads]
+        absent = [ASSERTION_OF[verdict.reason] == "absent" for verdict in judged]
+        bound = Binder(items, tokens, clauses, heads, absent, self._kinds).bind()
         findings: list[SentenceFinding] = []
-        for head, descriptors in zip(heads, bound, strict=True):
-            verdict = verdicts[head.index] if head.normal is None else Verdict("normal", head.normal)
+        for head, verdict, descriptors in zip(heads, judged, bound, strict=True):
             for part in self._parts(items, descriptors):
-                findings.extend(self._finding(tokens, items, head, verdict, part))
+                findings.extend(self._finding(tokens, items, head, verdict, part, descriptors.borrowed))
         return SentenceReading(tuple(findings))
 
     def _parts(self, items: list[Item], bound: Bound) -> list[list[int]]:
@@ -106,16 +111,29 @@ class SentenceReader:
         return [sorted(shared + members) for members in sided]
 
     def _finding(
-        self, tokens: Tokens, items: list[Item], head: Head, verdict: Verdict, descriptors: list[int]
+        self,
+        tokens: Tokens,
+        items: list[Item],
+        head: Head,
+        verdict: Verdict,
+        descriptors: list[int],
+        borrowed: set[int],
     ) -> list[SentenceFinding]:
         takes = head.concept.takes
         adjectives: set[str] = set()
         directions: set[str] = set()
         places = [_place(tokens, items[i], "disease") for i in head.parts]
+        for i in head.parts:
+            term = items[i].term
+            adjectives.update(d for d in term.implied if self._roles[d] == "adjective")
+            directions.update(d for d in term.implied if self._kinds[d] in takes)
+            if term.concept is None:  # "borderline heart size": the change says how severe
+                adjectives.update(d for d in term.adjectives if self._kinds[d] == "severity")
         for i in descriptors:
             term = items[i].term
+            kinds = head.concept.shares if i in borrowed else takes
             fitting = [
-                d for d in term.directions if self._kinds[d] in takes or (takes and self._kinds[d] == "place")
+                d for d in term.directions if self._kinds[d] in kinds or (kinds and self._kinds[d] == "place")
             ]
             if fitting:
                 directions.update(fitting)
@@ -126,9 +144,10 @@ class SentenceReader:
         if verdict.cue is not None:
             places.append(_place(tokens, items[verdict.cue], "cue"))
         places.sort(key=lambda p: (p.start, p.end, p.role))
+        prefix = DIFFERENTIAL if verdict.reason == "interpretation" else ""
         return [
             SentenceFinding(
-                disease,
+                prefix + disease,
                 ASSERTION_OF[verdict.reason],
                 tuple(sorted(adjectives)),
                 tuple(sorted(directions)),

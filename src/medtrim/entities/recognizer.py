@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from medtrim.entities.ontology import Ontology, load_ontology
-from medtrim.entities.reader import Place, SentenceFinding, SentenceReader, SentenceReading
+from medtrim.entities.reader import DIFFERENTIAL, Place, SentenceFinding, SentenceReader, SentenceReading
 from medtrim.entities.tokens import Span, split_sentences
 from medtrim.types import Annotation, Finding, Mention, Study
 
@@ -79,7 +79,7 @@ class Recognizer:
         return tuple(findings)
 
     def _joined(self, finding: SentenceFinding, loose: SentenceFinding, shift: int) -> SentenceFinding:
-        takes = self.ontology.concepts[finding.disease].takes
+        takes = self.ontology.concepts[finding.disease.removeprefix(DIFFERENTIAL)].takes
         kinds = {d: self.ontology.descriptors[d].kind for d in loose.directions}
         directions = [d for d in loose.directions if kinds[d] in takes or (takes and kinds[d] == "place")]
         places = tuple(
