@@ -1,6 +1,6 @@
 """Dual encoders: transformers' `VisionTextDualEncoderModel` by preset, by name or from a folder."""
 
-from medtrim.models.checkpoint import load_checkpoint, read_facts, save_checkpoint
+from medtrim.models.checkpoint import load_checkpoint, read_facts, save_checkpoint, write_bundle
 from medtrim.models.config import PRESETS, ModelConfig, load_preset
 from medtrim.models.dual_encoder import EncoderBundle, build_dual_encoder, check_bundle
 from medtrim.models.encode import Encoding, encode_images, encode_texts
@@ -32,4 +32,5 @@ __all__ = [
     "save_checkpoint",
     "to_pixel_values",
     "train_wordpiece",
+    "write_bundle",
 ]

@@ -37,13 +37,7 @@ def save_checkpoint(
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
     try:
-        bundle.model.save_pretrained(part)
-        bundle.tokenizer.save_pretrained(part)
-        bundle.image_processor.save_pretrained(part)
-        facts = json.dumps(asdict(provenance), indent=2, sort_keys=True, ensure_ascii=False)
-        (part / FACTS).write_text(facts + "\n", encoding="utf-8")
-        if card is not None:
-            (part / "README.md").write_text(card, encoding="utf-8")
+        write_bundle(bundle, part, provenance, card=card)
         umask = os.umask(0)
         os.umask(umask)
         part.chmod(0o777 & ~umask)
@@ -53,6 +47,17 @@ def save_checkpoint(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def write_bundle(bundle: EncoderBundle, folder: Path, provenance: Provenance, *, card: str | None = None) -> None:
+    """Write the files of a checkpoint into an existing folder."""
+    bundle.model.save_pretrained(folder)
+    bundle.tokenizer.save_pretrained(folder)
+    bundle.image_processor.save_pretrained(folder)
+    facts = json.dumps(asdict(provenance), indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / FACTS).write_text(facts + "\n", encoding="utf-8")
+    if card is not None:
+        (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def load_checkpoint(source: Path | str) -> EncoderBundle:

@@ -1,0 +1,122 @@
+"""Batches as tensors: a map-style dataset whose item k is the whole batch k."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+from transformers import PreTrainedTokenizerBase
+
+from medtrim.data import ImageCache
+from medtrim.training.batches import BatchPlan
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTable:
+    """Token ids of all reports, one after the other: report i is `flat[starts[i]:starts[i + 1]]`."""
+
+    flat: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    pad: int
+    special: tuple[int, ...]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each report, special ones included."""
+        return np.diff(self.starts)
+
+    def batch(self, rows: NDArray[np.int64], *, width: int) -> Tensor:
+        """Ids of some reports, padded to `width`: int64 [B width]."""
+        ids = np.full((len(rows), width), self.pad, dtype=np.int64)
+        for i, row in enumerate(rows):
+            tokens = self.flat[self.starts[row] : self.starts[row + 1]]
+            ids[i, : len(tokens)] = tokens
+        return torch.from_numpy(ids)
+
+
+def tokenize(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> TokenTable:
+    """Token ids of `texts`, cut after `max_tokens`."""
+    ids: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"]
+    starts = np.concatenate([[0], np.cumsum([len(i) for i in ids])]).astype(np.int64)
+    flat = np.fromiter((t for i in ids for t in i), dtype=np.int32, count=int(starts[-1]))
+    return TokenTable(flat, starts, pad=int(tokenizer.pad_token_id or 0), special=tuple(tokenizer.all_special_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Which part of each batch this process encodes: `index` of `count` equal parts."""
+
+    index: int = 0
+    count: int = 1
+
+    def part(self, size: int) -> slice:
+        """The rank's slice of a batch of `size`."""
+        each = size // self.count
+        return slice(self.index * each, (self.index + 1) * each)
+
+
+class BatchDataset(Dataset[dict[str, Tensor]]):
+    """Item k is batch k of the plan, as tensors.
+
+    Its keys: `index` (k), `rows` [B] (all ranks' studies), and of this rank's b studies `images` uint8 [b S S],
+    `input_ids` and `attention_mask` [b L], `word_mask` [b L] (neither padding nor special token), and, where second
+    texts are given, `view_ids` and `view_mask`. L is the longest report of the whole batch, so that ranks agree.
+    """
+
+    def __init__(
+        self,
+        plan: BatchPlan,
+        *,
+        cache: ImageCache,
+        image_rows: NDArray[np.int64],
+        tokens: TokenTable,
+        views: TokenTable | None = None,
+        rank: Rank | None = None,
+    ) -> None:
+        self.plan = plan
+        self.cache = cache
+        self.image_rows = image_rows
+        self.tokens = tokens
+        self.views = views
+        self.rank = rank or Rank()
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        rows = self.plan.rows(index)
+        ours = rows[self.rank.part(len(rows))]
+        batch = {
+            "index": torch.tensor(index),
+            "rows": torch.from_numpy(rows),
+            "images": torch.from_numpy(self.cache[self.image_rows[ours]]),
+        }
+        ids, mask = _padded(self.tokens, rows, ours)
+        batch |= {"input_ids": ids, "attention_mask": mask}
+        batch["word_mask"] = mask.bool() & ~torch.isin(ids, torch.tensor(self.tokens.special))
+        if self.views is not None:
+            batch["view_ids"], batch["view_mask"] = _padded(self.views, rows, ours)
+        return batch
+
+
+def _padded(tokens: TokenTable, rows: NDArray[np.int64], ours: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    width = int(tokens.lengths[rows].max())
+    # The mask comes from the lengths: a tokenizer may use a padding token inside a text.
+    mask = np.arange(width) < tokens.lengths[ours][:, None]
+    return tokens.batch(ours, width=width), torch.from_numpy(mask.astype(np.int64))
+
+
+class FromSampler(Sampler[int]):
+    """Batch numbers `start` to `stop`; the length counts from 0, so that the Trainer's sums hold on resume."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.start = start
+        self.stop = stop
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.stop))
+
+    def __len__(self) -> int:
+        return self.stop

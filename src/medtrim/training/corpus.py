@@ -1,0 +1,168 @@
+"""Everything a run trains on, read, checked and lined up: row i is the same study in every part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medtrim.data import ImageCache, assign_splits, check_patient_overlap, read_corpus
+from medtrim.errors import TableError, TrainingError
+from medtrim.mining.similarity import EncodedStudies, ScoreConfig, encode_studies
+from medtrim.training.config import TrainConfig
+from medtrim.types import Annotation, Provenance, Reject, Study, schemas
+from medtrim.types.tables import Progress, annotations_from_table, no_progress, read_table
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCorpus:
+    """The training studies and what is known about them.
+
+    Attributes:
+        studies: of the training split, usable ones only, in the order of the table.
+        evaluation: studies of the evaluation split.
+        rejects: records that could not be used.
+        cache: images; `image_rows[i]` is the row of study i.
+        encoded: annotations for the score, in the order of `studies`; None without an annotations table.
+        triplets: int [T 3], rows of `studies`; None without a triplets table.
+        triplets_left_out: rows of the triplets table that touch a study outside the training split, or a
+            rejected one.
+        patients: a code a patient [N].
+        ontology: provenance of the annotations, for the record.
+    """
+
+    studies: tuple[Study, ...]
+    evaluation: tuple[Study, ...]
+    rejects: tuple[Reject, ...]
+    cache: ImageCache
+    image_rows: Rows
+    encoded: EncodedStudies | None
+    triplets: Rows | None
+    triplets_left_out: int
+    patients: Rows
+    ontology: Provenance | None
+
+    def __len__(self) -> int:
+        return len(self.studies)
+
+
+def read_training_corpus(
+    config: TrainConfig, *, image_size: int, build_cache: bool = True, progress: Progress = no_progress
+) -> TrainingCorpus:
+    """Read the tables that `config.data` names and bring the image cache up to date.
+
+    A cache that `data.cache` names and that holds every study is used as it is; `medtrim data cache` notices
+    changed files. Otherwise missing images are decoded into it.
+
+    Raises:
+        TableError: a table is unreadable, a study has no annotation, or a triplet names an unknown study.
+        TrainingError: a patient has studies in two splits, or nothing is left to train on.
+    """
+    studies, rejects = _read_studies(config)
+    splits = (config.data.train_split, config.data.eval_split)
+    wanted = [s for s in studies if s.split in splits]
+    cache, broken = _cache(wanted, config, image_size=image_size, build=build_cache, progress=progress)
+    rejects += broken
+    usable = [s for s in wanted if s.study_id in cache]
+    training = tuple(s for s in usable if s.split == config.data.train_split)
+    if not training:
+        there = ", ".join(sorted({repr(s.split) for s in studies})) or "none"
+        raise TrainingError(f"no usable study in split {config.data.train_split!r}; splits found: {there}")
+    encoded, ontology = _encode(training, config)
+    triplets, left_out = _triplets(training, studies, rejects, config)
+    _, patients = np.unique([s.patient_id for s in training], return_inverse=True)
+    return TrainingCorpus(
+        studies=training,
+        evaluation=tuple(s for s in usable if s.split == config.data.eval_split),
+        rejects=tuple(rejects),
+        cache=cache,
+        image_rows=cache.rows([s.study_id for s in training]),
+        encoded=encoded,
+        triplets=triplets,
+        triplets_left_out=left_out,
+        patients=patients.astype(np.int64),
+        ontology=ontology,
+    )
+
+
+def _read_studies(config: TrainConfig) -> tuple[list[Study], list[Reject]]:
+    data = config.data
+    root = data.image_root or data.studies.parent
+    reading = read_corpus(data.studies, columns=data.columns or None, image_root=root)
+    rejects = list(reading.rejects)
+    studies = []
+    for study in reading.studies:
+        if study.report:
+            studies.append(study)
+        else:
+            rejects.append(Reject(study.study_id, str(data.studies.name), "the report is empty"))
+    if not all(s.split for s in studies):
+        studies = assign_splits(studies, fractions=data.fractions, seed=data.split_seed)
+    try:
+        check_patient_overlap(studies)
+    except TableError as error:
+        raise TrainingError(f"training refuses patients that are in more than one split: {error}") from error
+    return studies, rejects
+
+
+def _cache(
+    studies: Sequence[Study], config: TrainConfig, *, image_size: int, build: bool, progress: Progress
+) -> tuple[ImageCache, list[Reject]]:
+    path = config.data.cache or config.out / "cache"
+    if config.data.cache is not None and (path / "index.parquet").exists():
+        cache = ImageCache(path)
+        if all(s.study_id in cache for s in studies):
+            return cache, []
+    if not build:
+        cache = ImageCache(path)
+        missing = [s.study_id for s in studies if s.study_id not in cache]
+        return cache, [Reject(study_id, str(path), "its image is not in the cache") for study_id in missing]
+    built = ImageCache.build(
+        studies,
+        root=config.data.image_root or config.data.studies.parent,
+        size=image_size,
+        path=path,
+        workers=config.data.workers or None,
+        progress=progress,
+    )
+    return built.cache, list(built.rejects)
+
+
+def _encode(studies: Sequence[Study], config: TrainConfig) -> tuple[EncodedStudies | None, Provenance | None]:
+    if config.data.annotations is None:
+        return None, None
+    table = read_table(config.data.annotations, schemas.ANNOTATIONS, table="annotations")
+    provenance = Provenance.from_metadata(table.schema.metadata)
+    known: dict[str, Annotation] = {a.study_id: a for a in annotations_from_table(table)}
+    missing = [s.study_id for s in studies if s.study_id not in known]
+    if missing:
+        shown = ", ".join(map(repr, missing[:5])) + (" …" if len(missing) > 5 else "")
+        raise TableError(f"annotations: {len(missing)} training studies have none: {shown}")
+    score = ScoreConfig(mode=config.score.mode, assertions=config.score.assertions)
+    return encode_studies([known[s.study_id] for s in studies], score), provenance
+
+
+def _triplets(
+    training: Sequence[Study], studies: Sequence[Study], rejects: Sequence[Reject], config: TrainConfig
+) -> tuple[Rows | None, int]:
+    if config.data.triplets is None:
+        return None, 0
+    table = read_table(config.data.triplets, schemas.TRIPLETS, table="triplets")
+    row_of = {s.study_id: i for i, s in enumerate(training)}
+    elsewhere = {s.study_id for s in studies} | {r.study_id for r in rejects}
+    columns = []
+    for role in ("anchor", "positive", "negative"):
+        ids = table.column(role).to_pylist()
+        unknown = next((i for i in ids if i not in row_of and i not in elsewhere), None)
+        if unknown is not None:
+            raise TableError(f"triplets: {role} {unknown!r} is not in the studies table")
+        columns.append([row_of.get(i, -1) for i in ids])
+    rows = np.array(columns, dtype=np.int64).reshape(3, -1).T
+    inside = (rows >= 0).all(axis=1)
+    if not inside.any():
+        raise TableError(f"triplets: none of {len(rows)} lies within split {config.data.train_split!r}")
+    return np.ascontiguousarray(rows[inside]), int((~inside).sum())

@@ -1,0 +1,83 @@
+"""What the objective is told about a batch besides the embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medtrim.errors import ConfigError
+from medtrim.mining.similarity import EncodedStudies, similarity_terms
+from medtrim.objectives import Objective, SimilarityTensors
+from medtrim.training.triplets import TripletIndex
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchKnowledge:
+    """Similarities, triplets and labels of a batch, as far as the objective wants them."""
+
+    similarity: SimilarityTensors | None = None
+    triplets: Tensor | None = None
+    labels: Tensor | None = None
+
+
+@dataclass(slots=True)
+class CorpusKnowledge:
+    """Looks a batch's knowledge up in what is known about the training studies.
+
+    Args:
+        needs: `Objective.needs`.
+        encoded: annotations of the training studies, row by row.
+        triplets: the triplets table's rows, or None.
+    """
+
+    needs: frozenset[str]
+    encoded: EncodedStudies | None
+    triplets: TripletIndex | None
+    _labels: NDArray[np.float32] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError where the objective wants what no table gives."""
+        if self.encoded is None and self.needs & {"similarity", "labels"}:
+            raise ConfigError("the objective compares annotations: data.annotations must name their table")
+        if self.triplets is None and "triplets" in self.needs:
+            raise ConfigError("the objective uses triplets: data.triplets must name their table")
+        if self.encoded is not None and "labels" in self.needs:
+            self._labels = self.encoded.has[self.encoded.inverse].astype(np.float32)
+
+    def of(self, rows: Rows, device: torch.device) -> BatchKnowledge:
+        """What the objective needs to know of the studies `rows` [B]."""
+        similarity = triplets = labels = None
+        if "similarity" in self.needs and self.encoded is not None:
+            terms = similarity_terms(self.encoded, rows, rows)
+            similarity = SimilarityTensors(
+                disease=_tensor(terms.disease, device),
+                adjective=_tensor(terms.adjective, device),
+                direction=_tensor(terms.direction, device),
+            )
+        if "triplets" in self.needs and self.triplets is not None:
+            triplets = torch.from_numpy(self.triplets.within(rows)).to(device)
+        if self._labels is not None:
+            labels = _tensor(self._labels[rows], device)
+        return BatchKnowledge(similarity, triplets, labels)
+
+
+def corpus_knowledge(
+    objective: Objective, encoded: EncodedStudies | None, triplets: Rows | None, *, count: int
+) -> CorpusKnowledge:
+    """Knowledge for `objective` about `count` studies from their annotations and triplets (int [T 3], their rows).
+
+    Raises:
+        ConfigError: the objective needs a table that is not given.
+    """
+    index = None if triplets is None else TripletIndex(triplets, count)
+    return CorpusKnowledge(frozenset(objective.needs), encoded, index)
+
+
+def _tensor(values: NDArray[np.floating], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)

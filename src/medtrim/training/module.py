@@ -1,0 +1,73 @@
+"""What is trained: the dual encoder, the objective, and one forward pass over a rank's studies."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import VisionTextDualEncoderModel
+
+from medtrim.models import encode_images, encode_texts
+from medtrim.objectives import Objective
+
+
+class AlignmentModule(nn.Module):
+    """A dual encoder and an objective, so that the parameters of both are trained, averaged over ranks and saved.
+
+    Args:
+        encoder: the dual encoder.
+        objective: may own parameters; it is called by the trainer, on the embeddings of all ranks.
+        chunk: encode so many studies at a time (0: all). Each chunk's activations are dropped after the forward
+            pass and worked out again when its gradient is due, so memory holds one chunk's: gradient caching
+            (Gao et al. 2021, https://arxiv.org/abs/2101.06983), the random state of dropout replayed.
+    """
+
+    def __init__(self, encoder: VisionTextDualEncoderModel, objective: Objective, *, chunk: int = 0) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.objective = objective
+        self.chunk = chunk
+        self.local = "local" in objective.needs
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        view_pixel_values: Tensor | None = None,
+        view_ids: Tensor | None = None,
+        view_mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Embeddings of a rank's studies: `image` and `text` [b D], with `image_local`, `text_local`, `image_view`
+        and `text_view` where asked for or given."""
+        size = len(pixel_values)
+        inputs = (pixel_values, input_ids, attention_mask, view_pixel_values, view_ids, view_mask)
+        if not self.chunk or self.chunk >= size:
+            return self._encode(*inputs)
+        parts = []
+        for start in range(0, size, self.chunk):
+            part = [None if x is None else x[start : start + self.chunk] for x in inputs]
+            if torch.is_grad_enabled():
+                parts.append(checkpoint(self._encode, *part, use_reentrant=False))
+            else:
+                parts.append(self._encode(*part))  # type: ignore[arg-type]
+        return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
+
+    def _encode(
+        self,
+        pixel_values: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        view_pixel_values: Tensor | None,
+        view_ids: Tensor | None,
+        view_mask: Tensor | None,
+    ) -> dict[str, Tensor]:
+        image = encode_images(self.encoder, pixel_values, local=self.local)
+        text = encode_texts(self.encoder, input_ids, attention_mask, local=self.local)
+        encoded = {"image": image.projected, "text": text.projected}
+        if image.local is not None and text.local is not None:
+            encoded |= {"image_local": image.local, "text_local": text.local}
+        if view_pixel_values is not None and view_ids is not None and view_mask is not None:
+            encoded["image_view"] = encode_images(self.encoder, view_pixel_values).projected
+            encoded["text_view"] = encode_texts(self.encoder, view_ids, view_mask).projected
+        return encoded

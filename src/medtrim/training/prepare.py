@@ -1,0 +1,127 @@
+"""Everything of a run that exists before its first step; a dry run stops here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from medtrim.errors import ConfigError
+from medtrim.models import EncoderBundle, ModelConfig, build_dual_encoder, load_checkpoint, load_preset
+from medtrim.objectives import Objective, build_objective
+from medtrim.training.batches import BatchPlan, ShuffledPlan
+from medtrim.training.collate import BatchDataset, Rank, tokenize
+from medtrim.training.config import TrainConfig
+from medtrim.training.corpus import TrainingCorpus, read_training_corpus
+from medtrim.training.inputs import CorpusKnowledge, corpus_knowledge
+from medtrim.training.layers import freeze_first_layers
+from medtrim.training.module import AlignmentModule
+from medtrim.types import Study
+from medtrim.types.tables import Progress, no_progress
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """A run up to its first step.
+
+    Attributes:
+        corpus: what is trained on.
+        bundle: the model with tokenizer and image processor.
+        module: encoder and objective as they are trained.
+        plan: which studies each batch has.
+        dataset: batches as tensors.
+        knowledge: similarities, triplets and labels by study.
+        steps: weight updates.
+    """
+
+    corpus: TrainingCorpus
+    bundle: EncoderBundle
+    module: AlignmentModule
+    plan: BatchPlan
+    dataset: BatchDataset
+    knowledge: CorpusKnowledge
+    steps: int
+
+
+def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Progress = no_progress) -> PreparedRun:
+    """Read the corpus, build the model and lay out the batches.
+
+    Raises:
+        ConfigError: recipe and corpus do not fit together.
+        ModelError: a backbone cannot be loaded.
+        TableError: a table is unreadable or names an unknown study.
+        TrainingError: a patient has studies in two splits, or nothing is left to train on.
+    """
+    rank = rank or Rank()
+    if config.batch.size % rank.count:
+        raise ConfigError(f"batch.size {config.batch.size} cannot be shared among {rank.count} processes")
+    start = load_checkpoint(config.model.checkpoint) if config.model.checkpoint else None
+    image_size = start.image_size if start else model_config(config).image_size
+    corpus = read_training_corpus(config, image_size=image_size, build_cache=rank.index == 0, progress=progress)
+    plan = build_plan(corpus, config)
+    bundle = start or build_dual_encoder(
+        model_config(config), texts=[s.report for s in corpus.studies], seed=config.seed
+    )
+    classes = None if corpus.encoded is None else len(corpus.encoded.config.diseases)
+    objective = build_objective(
+        config.objective.name,
+        dimension=int(bundle.model.config.projection_dim),
+        classes=classes,
+        **config.objective.options,
+    )
+    if config.model.temperature is None and config.model.checkpoint is None:
+        bundle.model.logit_scale.data.fill_(objective.initial_log_scale)
+    freeze_first_layers(bundle.model, config.model.freeze_layers)
+    if config.model.activation_checkpointing:
+        bundle.model.vision_model.gradient_checkpointing_enable()
+        bundle.model.text_model.gradient_checkpointing_enable()
+    return PreparedRun(
+        corpus=corpus,
+        bundle=bundle,
+        module=AlignmentModule(bundle.model, objective, chunk=config.batch.chunk),
+        plan=plan,
+        dataset=_dataset(corpus, plan, bundle, objective, rank),
+        knowledge=corpus_knowledge(objective, corpus.encoded, corpus.triplets, count=len(corpus)),
+        steps=steps_of(config, plan),
+    )
+
+
+def model_config(config: TrainConfig) -> ModelConfig:
+    """The preset of the recipe with the keys that the recipe replaces.
+
+    Raises:
+        ModelError: they do not fit together.
+    """
+    return load_preset(config.model.preset, **config.model.overrides())
+
+
+def build_plan(corpus: TrainingCorpus, config: TrainConfig) -> BatchPlan:
+    """The batches that the recipe asks for."""
+    batch = config.batch
+    return ShuffledPlan(corpus.patients, size=batch.size, seed=config.seed, one_per_patient=batch.one_per_patient)
+
+
+def steps_of(config: TrainConfig, plan: BatchPlan) -> int:
+    """Weight updates of the run: `steps`, or what `epochs` come to."""
+    if config.steps:
+        return config.steps
+    return max(1, math.ceil(config.epochs * plan.batches_per_epoch / config.batch.accumulate))
+
+
+def second_text(study: Study) -> str:
+    """The other text of a study, for objectives with two views: the impression, or the findings without one."""
+    return study.impression.strip() or study.findings.strip()
+
+
+def _dataset(
+    corpus: TrainingCorpus, plan: BatchPlan, bundle: EncoderBundle, objective: Objective, rank: Rank
+) -> BatchDataset:
+    texts, limit = [s.report for s in corpus.studies], bundle.max_tokens
+    views = [second_text(s) for s in corpus.studies] if "views" in objective.needs else None
+    return BatchDataset(
+        plan,
+        cache=corpus.cache,
+        image_rows=corpus.image_rows,
+        tokens=tokenize(texts, bundle.tokenizer, max_tokens=limit),
+        views=None if views is None else tokenize(views, bundle.tokenizer, max_tokens=limit),
+        rank=rank,
+    )

@@ -1,0 +1,193 @@
+"""One training run, from tables to a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from medtrim.errors import TrainingError
+from medtrim.models import EncoderBundle, save_checkpoint, write_bundle
+from medtrim.training.arguments import training_arguments
+from medtrim.training.callbacks import Averaging, EarlyStopping, MetricsLog, OnMetrics, ProgressCall, read_metrics
+from medtrim.training.collate import Rank
+from medtrim.training.config import TrainConfig
+from medtrim.training.prepare import PreparedRun, prepare_run
+from medtrim.training.record import run_provenance, write_run_files
+from medtrim.training.state import find_checkpoint
+from medtrim.training.trainer import AlignmentTrainer
+from medtrim.types import Reject
+from medtrim.types.tables import Progress, no_progress
+
+EvaluateBundle = Callable[[EncoderBundle, int], Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a run left behind.
+
+    Attributes:
+        checkpoint: the final model, a plain transformers folder.
+        metrics: path of metrics.jsonl.
+        steps: weight updates that the final model has seen.
+        seconds: of training, earlier parts of a resumed run included.
+        studies_per_second: median over the logged stretches; NaN where none was long enough to log.
+        studies: size of the training split.
+        rejects: records that could not be used; also in rejects.parquet.
+        triplets_left_out: rows of the triplets table that touch a study outside the training split.
+        resumed_from: step of the checkpoint that the run went on from, or 0.
+        torn: checkpoints that were damaged and passed over, with the reason.
+    """
+
+    checkpoint: Path
+    metrics: Path
+    steps: int
+    seconds: float
+    studies_per_second: float
+    studies: int
+    rejects: tuple[Reject, ...]
+    triplets_left_out: int
+    resumed_from: int
+    torn: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """What is called while a run goes on.
+
+    Attributes:
+        progress: (steps done, steps) after each step.
+        cache_progress: (images done, images) while images are decoded.
+        on_metrics: every line of metrics.jsonl.
+        evaluate: bundle and step → metrics, every `evaluation.every` steps; training itself knows no retrieval.
+    """
+
+    progress: Progress = no_progress
+    cache_progress: Progress = no_progress
+    on_metrics: OnMetrics = lambda _: None
+    evaluate: EvaluateBundle | None = None
+
+
+def train(
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    progress: Progress = no_progress,
+    cache_progress: Progress = no_progress,
+    on_metrics: OnMetrics = lambda _: None,
+    evaluate: EvaluateBundle | None = None,
+) -> TrainResult:
+    """Train as `config` says and write the model to `config.out / "model"`.
+
+    Args:
+        config: the recipe.
+        resume: go on from the newest whole checkpoint of `config.out`; where there is none, start.
+        progress, cache_progress, on_metrics, evaluate: see `Watchers`.
+
+    Raises:
+        ConfigError: recipe and corpus do not fit together.
+        ModelError: a backbone cannot be loaded.
+        TableError: a table is unreadable or names an unknown study.
+        TrainingError: a patient has studies in two splits, the folder holds another run, the loss is not finite,
+            or a checkpoint cannot be written.
+    """
+    watchers = Watchers(progress, cache_progress, on_metrics, evaluate)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    _check_folder(config.out, resume=resume)
+    args = training_arguments(config, steps=1)
+    rank = Rank(args.process_index, args.world_size)
+    with args.main_process_first(desc="image cache"):
+        run = prepare_run(config, rank=rank, progress=cache_progress)
+    if rank.index == 0:
+        write_run_files(config, run.corpus)
+    log = _metrics_log(config, run, watchers)
+    trainer = _trainer(config, run, log, watchers)
+    found = find_checkpoint(config.out / "checkpoints") if resume else None
+    if found is not None and found.path is not None:
+        trainer.resume(found.path)
+    else:
+        trainer.train()
+    if rank.index == 0:
+        _save_final(config, run, trainer)
+    speeds = sorted(line["studies_per_second"] for line in read_metrics(log.path) if "studies_per_second" in line)
+    return TrainResult(
+        checkpoint=config.out / "model",
+        metrics=log.path,
+        steps=trainer.state.global_step,
+        seconds=log.seconds,
+        studies_per_second=speeds[len(speeds) // 2] if speeds else math.nan,
+        studies=len(run.corpus),
+        rejects=run.corpus.rejects,
+        triplets_left_out=run.corpus.triplets_left_out,
+        resumed_from=found.step if found is not None else 0,
+        torn=found.torn if found is not None else (),
+    )
+
+
+def _check_folder(out: Path, *, resume: bool) -> None:
+    if not resume and (out / "metrics.jsonl").exists():
+        raise TrainingError(f"{out} holds a run already: resume it, or choose another folder")
+
+
+def _metrics_log(config: TrainConfig, run: PreparedRun, watchers: Watchers) -> MetricsLog:
+    per_step = config.batch.size * config.batch.accumulate
+    return MetricsLog(
+        config.out / "metrics.jsonl",
+        studies_per_step=per_step,
+        steps_per_epoch=len(run.corpus) / per_step,
+        on_metrics=watchers.on_metrics,
+    )
+
+
+def _trainer(config: TrainConfig, run: PreparedRun, log: MetricsLog, watchers: Watchers) -> AlignmentTrainer:
+    provenance = run_provenance(config, run.corpus, steps=run.steps)
+    callbacks: list[Any] = [log, ProgressCall(watchers.progress)]
+    early = None
+    if watchers.evaluate is not None and config.evaluation.every:
+        early = EarlyStopping(config.evaluation, _evaluator(watchers.evaluate, run.bundle), log.path)
+        callbacks.append(early)
+    args: TrainingArguments = training_arguments(config, steps=run.steps)
+    trainer = AlignmentTrainer(
+        run.module,
+        dataset=run.dataset,
+        knowledge=run.knowledge,
+        config=config,
+        args=args,
+        image_processor=run.bundle.image_processor,
+        study_ids=tuple(s.study_id for s in run.corpus.studies),
+        save_bundle=lambda folder: write_bundle(run.bundle, folder, provenance),
+        callbacks=callbacks,
+    )
+    if early is not None:
+        early.log = trainer.log
+    if trainer.ema is not None:
+        trainer.callback_handler.callbacks.insert(0, Averaging(trainer.ema))
+    return trainer
+
+
+def _evaluator(evaluate: EvaluateBundle, bundle: EncoderBundle) -> Callable[[int], Mapping[str, float]]:
+    def evaluated(step: int) -> Mapping[str, float]:
+        bundle.model.train(False)
+        # Whatever an evaluation draws, the run goes on as without it.
+        with torch.random.fork_rng(), torch.no_grad():
+            metrics = evaluate(bundle, step)
+        bundle.model.train(True)
+        return metrics
+
+    return evaluated
+
+
+def _save_final(config: TrainConfig, run: PreparedRun, trainer: AlignmentTrainer) -> None:
+    provenance = run_provenance(config, run.corpus, steps=trainer.state.global_step)
+    run.bundle.model.train(False)
+    if trainer.ema is None:
+        save_checkpoint(run.bundle, config.out / "model", provenance)
+        return
+    with trainer.ema.applied():
+        save_checkpoint(run.bundle, config.out / "model", provenance)

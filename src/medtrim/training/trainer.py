@@ -1,0 +1,270 @@
+"""transformers' Trainer, taught to align: batches of distinct studies in, an objective's named terms out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import BaseImageProcessor, Trainer, TrainingArguments
+from transformers.trainer_callback import TrainerState
+
+from medtrim.errors import TrainingError
+from medtrim.models import to_pixel_values
+from medtrim.objectives import ObjectiveInputs, ObjectiveOutput
+from medtrim.training import state as stored
+from medtrim.training.augment import augment, draw_augmentation
+from medtrim.training.collate import BatchDataset, FromSampler
+from medtrim.training.config import TrainConfig
+from medtrim.training.ema import MovingAverage
+from medtrim.training.gather import gather
+from medtrim.training.inputs import CorpusKnowledge
+from medtrim.training.module import AlignmentModule
+from medtrim.training.optimizer import build_optimizer
+
+STATE = "state"
+
+
+class AlignmentTrainer(Trainer):
+    """Trains an `AlignmentModule`.
+
+    A batch is the same for a given seed and batch number whatever the number of ranks; each rank encodes its part
+    and the objective sees all. Augmentation is seeded by batch number, so a run that is resumed goes on as it would
+    have. Checkpoints are plain transformers folders with a `state` folder of safetensors and JSON inside.
+
+    Args:
+        module: encoder and objective.
+        dataset: batches by number.
+        knowledge: similarities, triplets and labels by study.
+        config: the recipe.
+        args: the Trainer's arguments.
+        image_processor: gives the model's size and statistics.
+        study_ids: of the rows that batches name.
+        save_bundle: writes the plain transformers folder of the weights as they are.
+    """
+
+    def __init__(
+        self,
+        module: AlignmentModule,
+        *,
+        dataset: BatchDataset,
+        knowledge: CorpusKnowledge,
+        config: TrainConfig,
+        args: TrainingArguments,
+        image_processor: BaseImageProcessor,
+        study_ids: tuple[str, ...],
+        save_bundle: Callable[[Path], None],
+        callbacks: list[Any],
+    ) -> None:
+        super().__init__(model=module, args=args, train_dataset=dataset, callbacks=callbacks)
+        self.module = module
+        self.dataset = dataset
+        self.knowledge = knowledge
+        self.config = config
+        self.image_processor = image_processor
+        self.study_ids = study_ids
+        self.save_bundle = save_bundle
+        self.ema = MovingAverage(module, config.optimizer.ema) if config.optimizer.ema else None
+        self.first_batch = 0
+        self.terms: dict[str, Tensor] = {}
+        self.term_count = 0
+        self._pending: tuple[Tensor, Tensor] | None = None
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches by number, from the first that this run has not seen."""
+        total = self.args.max_steps * self.args.gradient_accumulation_steps
+        workers = self.config.batch.loader_workers
+        return DataLoader(
+            self.dataset,
+            batch_size=None,
+            sampler=FromSampler(self.first_batch, total),
+            num_workers=workers,
+            pin_memory=self.args.device.type == "cuda",
+            # The loader seeds its workers from a generator of its own: the global one must not notice a resume.
+            generator=torch.Generator().manual_seed(self.config.seed),
+            prefetch_factor=4 if workers else None,
+        )
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW in groups by weight decay and depth."""
+        if self.optimizer is None:
+            self.optimizer = build_optimizer(self.module, self.config.optimizer)
+        optimizer: torch.optim.Optimizer = self.optimizer
+        return optimizer
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The objective's total on the global batch of which `inputs` holds this rank's part."""
+        output = self.objective_output(model, inputs)
+        loss = output.total
+        if self.args.world_size > 1:
+            # DistributedDataParallel waits for every parameter, also those that an objective makes no use of.
+            loss = loss + 0.0 * sum(p.sum() for p in self.module.parameters() if p.requires_grad)
+        self._check_finite(loss, inputs["rows"])
+        for name, value in {**output.terms, **{f"fact/{k}": v for k, v in output.facts.items()}}.items():
+            previous = self.terms.get(name)
+            self.terms[name] = value.detach() if previous is None else previous + value.detach()
+        self.term_count += 1
+        return (loss, {"loss": loss}) if return_outputs else loss
+
+    def objective_output(self, model: nn.Module, inputs: dict[str, Tensor]) -> ObjectiveOutput:
+        """Encode this rank's studies, gather all ranks' embeddings, evaluate the objective."""
+        index, rows = int(inputs["index"]), inputs["rows"]
+        encoded = model(**self._model_inputs(inputs, index))
+        rank, count = self.args.process_index, self.args.world_size
+        every = {name: gather(value, rank=rank, count=count) for name, value in encoded.items()}
+        known = self.knowledge.of(rows.cpu().numpy().astype(np.int64), self.args.device)
+        mask = gather(inputs["word_mask"], rank=rank, count=count) if "text_local" in every else None
+        objective_inputs = ObjectiveInputs(
+            image=every["image"],
+            text=every["text"],
+            log_scale=self.module.encoder.logit_scale,
+            progress=min(1.0, self.state.global_step / max(1, self.state.max_steps)),
+            similarity=known.similarity,
+            triplets=known.triplets,
+            labels=known.labels,
+            image_local=every.get("image_local"),
+            text_local=every.get("text_local"),
+            text_mask=mask,
+            image_view=every.get("image_view"),
+            text_view=every.get("text_view"),
+        )
+        output: ObjectiveOutput = self.module.objective(objective_inputs)
+        return output
+
+    def _model_inputs(self, inputs: dict[str, Tensor], index: int) -> dict[str, Tensor]:
+        pixels = self._pixels(inputs, index, view=0)
+        given = {
+            "pixel_values": pixels,
+            "input_ids": inputs["input_ids"],
+            "attention_mask": inputs["attention_mask"],
+        }
+        if "view_ids" in inputs:
+            given["view_pixel_values"] = self._pixels(inputs, index, view=1)
+            given |= {"view_ids": inputs["view_ids"], "view_mask": inputs["view_mask"]}
+        return given
+
+    def _pixels(self, inputs: dict[str, Tensor], index: int, *, view: int) -> Tensor:
+        part = self.dataset.rank.part(len(inputs["rows"]))
+        config, seed = self.config.augment, (self.config.seed, view, index)
+        draw = draw_augmentation(len(inputs["rows"]), config, seed=seed).part(part.start, part.stop)
+        images = augment(inputs["images"], config, draw, seed=(*seed, self.dataset.rank.index))
+        return to_pixel_values(images, self.image_processor)
+
+    def _check_finite(self, loss: Tensor, rows: Tensor) -> None:
+        """Stop on a loss that is not finite: at once on the CPU, one step later on a GPU, which must not wait."""
+        now = (loss.detach(), rows)
+        due = now if loss.device.type == "cpu" else self._pending
+        self._pending = now
+        if due is not None:
+            self._raise_unless_finite(*due)
+
+    def _raise_unless_finite(self, loss: Tensor, rows: Tensor) -> None:
+        if bool(torch.isfinite(loss)):
+            return
+        ids = [self.study_ids[i] for i in rows.tolist()]
+        path = self.config.out / "bad-batch.json"
+        facts = {"step": self.state.global_step, "loss": str(float(loss)), "study_ids": ids}
+        if self.is_world_process_zero():
+            path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        raise TrainingError(
+            f"the loss became {float(loss)} near step {self.state.global_step}; the study ids are in {path}"
+        )
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the objective's terms, averaged since the last line, to what the Trainer logs."""
+        if "loss" in logs and self.term_count:
+            for name, value in self.terms.items():
+                key = name if name.startswith("fact/") else f"loss/{name}"
+                logs[key.removeprefix("fact/")] = float(value) / self.term_count
+            logs["scale"] = float(self.module.encoder.logit_scale.detach().exp())
+            self.terms, self.term_count = {}, 0
+        super().log(logs, start_time)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        if self.is_fsdp_enabled:  # sharded weights are saved the way FSDP has its own
+            super()._save_checkpoint(model, trial)
+            return
+        if self._pending is not None:
+            self._raise_unless_finite(*self._pending)
+        folder = self.config.out / "checkpoints"
+        stored.write_checkpoint(
+            folder, self.state.global_step, self._write, main=self.args.should_save, barrier=self._barrier
+        )
+        if self.args.should_save:
+            stored.remove_old_checkpoints(folder, keep=self.config.keep)
+
+    def _write(self, folder: Path) -> None:
+        own = folder / STATE
+        own.mkdir(exist_ok=True)
+        stored.save_rng(own / f"rng-{self.args.process_index}.safetensors")
+        if not self.args.should_save:
+            return
+        self.save_bundle(folder)
+        # The bundle leaves out what is no part of the encoder; the whole module is little more.
+        stored.save_tensors(self.module.state_dict(), own / "module.safetensors")
+        optimizer, scheduler = self._updating()
+        groups = stored.save_optimizer(optimizer.state_dict(), own / "optimizer.safetensors")
+        if self.ema is not None:
+            stored.save_tensors(self.ema.shadow, own / "ema.safetensors")
+        scaler = getattr(self.accelerator, "scaler", None)
+        facts = {
+            "groups": groups,
+            "scheduler": scheduler.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+        }
+        (own / "optimizer.json").write_text(json.dumps(facts), encoding="utf-8")
+        self.state.save_to_json(str(folder / "trainer_state.json"))
+
+    def resume(self, path: Path) -> None:
+        """Train on from the checkpoint at `path`."""
+        step = TrainerState.load_from_json(str(path / "trainer_state.json")).global_step
+        self.first_batch = step * self.args.gradient_accumulation_steps
+        self.train(resume_from_checkpoint=str(path))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        own = Path(resume_from_checkpoint) / STATE
+        self.module.load_state_dict(stored.load_tensors(own / "module.safetensors"))
+        if self.ema is not None:
+            self.ema.load(stored.load_tensors(own / "ema.safetensors"))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or self.is_fsdp_enabled:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        own = Path(checkpoint) / STATE
+        facts = json.loads((own / "optimizer.json").read_text(encoding="utf-8"))
+        optimizer, scheduler = self._updating()
+        optimizer.load_state_dict(stored.load_optimizer(facts["groups"], own / "optimizer.safetensors"))
+        scheduler.load_state_dict(facts["scheduler"])
+        if facts["scaler"] is not None and getattr(self.accelerator, "scaler", None) is not None:
+            self.accelerator.scaler.load_state_dict(facts["scaler"])
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is None or self.is_fsdp_enabled:
+            super()._load_rng_state(checkpoint)
+            return
+        stored.load_rng(Path(checkpoint) / STATE / f"rng-{self.args.process_index}.safetensors")
+
+    def _updating(self) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        if self.optimizer is None or self.lr_scheduler is None:
+            raise TrainingError("the run has no optimizer yet")
+        return self.optimizer, self.lr_scheduler
+
+    def _barrier(self) -> None:
+        if self.args.world_size > 1:
+            dist.barrier()
