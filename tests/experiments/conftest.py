@@ -77,10 +77,10 @@ def _figures(rng: np.random.Generator, *, half: float) -> list[Figure]:
         for target in ("mean", "edema", "pleural effusion", "pneumothorax"):
             for method in ("clip", "medtrim"):
                 value = float(rng.uniform(0.6, 0.95))
-                figures.append(Figure(task, method, "auroc", value, value - half, value + half, 820, target=target))
+                figures.append(Figure(task, method, "AUROC", value, value - half, value + half, 820, target=target))
             figures.append(
                 Figure(
-                    task, "medtrim", "auroc", 0.03, 0.03 - half, 0.03 + half, 820, baseline="clip", target=target
+                    task, "medtrim", "AUROC", 0.03, 0.03 - half, 0.03 + half, 820, baseline="clip", target=target
                 )
             )
     return figures

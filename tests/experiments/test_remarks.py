@@ -62,7 +62,7 @@ def test_gains_losses_and_open_questions_are_told_apart(results: Results) -> Non
 def test_a_gain_in_ndcg_alone_is_named(results: Results) -> None:
     figures = tuple(
         replace(f, value=0.1, low=0.05, high=0.15)
-        if f.baseline and f.metric == "ndcg@10"
+        if f.baseline and f.metric == "nDCG@10"
         else replace(f, value=0.0, low=-0.05, high=0.05)
         if f.baseline
         else f
@@ -75,9 +75,9 @@ def test_a_gain_in_ndcg_alone_is_named(results: Results) -> None:
 def test_chance_is_called_chance(results: Results) -> None:
     figures = tuple(
         replace(f, value=0.52, low=0.48, high=0.56)
-        if f.metric == "attribute_auc" and f.method == "clip" and f.direction == "image→text"
+        if f.metric == "attribute AUC" and f.method == "clip" and f.direction == "image→text"
         else replace(f, low=0.6, value=0.7, high=0.8)
-        if f.metric == "attribute_auc"
+        if f.metric == "attribute AUC"
         else f
         for f in results.figures
     )

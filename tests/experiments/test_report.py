@@ -77,8 +77,8 @@ def test_agreement_and_conflict_are_marked(results: Results) -> None:
 
 
 def test_ndcg_never_stands_alone(results: Results) -> None:
-    alone = tuple(f for f in results.figures if f.metric != "attribute_auc")
-    with pytest.raises(ConfigError, match="needs attribute_auc"):
+    alone = tuple(f for f in results.figures if f.metric != "attribute AUC")
+    with pytest.raises(ConfigError, match="needs attribute AUC"):
         render(replace(results, figures=alone))
 
 

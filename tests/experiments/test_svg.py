@@ -42,7 +42,7 @@ def test_a_constant_curve_is_drawn_inside_the_frame() -> None:
 
 
 def figure(value: float, low: float, high: float) -> Figure:
-    return Figure("retrieval", "m", "disease_p@10", value, low, high, 10)
+    return Figure("retrieval", "m", "disease P@10", value, low, high, 10)
 
 
 def test_a_whisker_is_cut_off_at_the_track() -> None:

@@ -38,10 +38,10 @@ def test_the_mean_comes_before_the_classes(results: Results) -> None:
     assert [row.label for row in table.groups[0].rows] == ["mean", "edema", "pleural effusion", "pneumothorax"]
 
 
-@pytest.mark.parametrize("missing", ["attribute_auc", "disease_auc"])
+@pytest.mark.parametrize("missing", ["attribute AUC", "disease AUC"])
 def test_ndcg_is_refused_without_both_aucs(results: Results, missing: str) -> None:
     check_companions(results.figures)
-    with pytest.raises(ConfigError, match=f"ndcg@10 .* needs {missing}"):
+    with pytest.raises(ConfigError, match=f"nDCG@10 .* needs {missing}"):
         check_companions(
             f for f in results.figures if not (f.metric == missing and f.direction == "text→image" and f.baseline)
         )
@@ -50,13 +50,13 @@ def test_ndcg_is_refused_without_both_aucs(results: Results, missing: str) -> No
 @pytest.mark.parametrize(
     ("metric", "low", "high", "verdict"),
     [
-        ("disease_p@10", 0.01, 0.05, "better"),
-        ("disease_p@10", -0.05, -0.01, "worse"),
-        ("disease_p@10", -0.01, 0.05, "open"),
-        ("disease_p@10", math.nan, math.nan, "open"),
-        ("disease_p@10", 0.0, 0.05, "open"),
-        ("wrong_side@r", -0.05, -0.01, "better"),
-        ("median_rank", 1.0, 2.0, "worse"),
+        ("disease P@10", 0.01, 0.05, "better"),
+        ("disease P@10", -0.05, -0.01, "worse"),
+        ("disease P@10", -0.01, 0.05, "open"),
+        ("disease P@10", math.nan, math.nan, "open"),
+        ("disease P@10", 0.0, 0.05, "open"),
+        ("wrong side @R", -0.05, -0.01, "better"),
+        ("median rank", 1.0, 2.0, "worse"),
     ],
 )
 def test_the_verdict_follows_the_interval_and_the_metrics_direction(
@@ -67,7 +67,7 @@ def test_the_verdict_follows_the_interval_and_the_metrics_direction(
 
 
 def test_an_unknown_metric_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match=r"unknown metric 'p@10'; known: recall@1"):
+    with pytest.raises(ConfigError, match=r"unknown metric 'p@10'; known: R@1"):
         metric_info("p@10")
 
 
@@ -83,10 +83,10 @@ def test_a_metric_has_a_known_better() -> None:
 @pytest.mark.parametrize(
     ("metric", "value", "signed", "text"),
     [
-        ("disease_p@10", 0.6184, False, "61.8"),
-        ("disease_p@10", -0.012, True, "−1.2"),
-        ("median_rank", 3.5, False, "3.5"),
-        ("disease_p@10", math.nan, False, "–"),
+        ("disease P@10", 0.6184, False, "61.8"),
+        ("disease P@10", -0.012, True, "−1.2"),
+        ("median rank", 3.5, False, "3.5"),
+        ("disease P@10", math.nan, False, "–"),
     ],
 )
 def test_values_are_shown_in_their_unit(metric: str, value: float, signed: bool, text: str) -> None:

@@ -131,13 +131,13 @@ def _score_alone(results: Results) -> Iterable[Remark]:
                 direction=direction,
                 metric=metric,
             )
-            for metric in ("ndcg@10", "attribute_auc")
+            for metric in ("nDCG@10", "attribute AUC")
         }
-        gain, detail = pair["ndcg@10"], pair["attribute_auc"]
+        gain, detail = pair["nDCG@10"], pair["attribute AUC"]
         if gain is None or detail is None:
             continue
-        up = verdict_of(gain, metric_info("ndcg@10")) == "better"
-        if up and verdict_of(detail, metric_info("attribute_auc")) != "better":
+        up = verdict_of(gain, metric_info("nDCG@10")) == "better"
+        if up and verdict_of(detail, metric_info("attribute AUC")) != "better":
             yield Remark(
                 "note",
                 f"In {direction}, nDCG@10 rises while attribute AUC does not: the gain there is in diseases, not in"
@@ -155,7 +155,7 @@ def _chance(results: Results) -> Iterable[Remark]:
                 method=method.key,
                 queries="abnormal",
                 direction=direction,
-                metric="attribute_auc",
+                metric="attribute AUC",
             )
             if figure is not None and figure.low <= 0.5 <= figure.high:
                 blind.append(direction)

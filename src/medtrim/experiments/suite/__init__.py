@@ -1,0 +1,1 @@
+"""Experiment suites: methods × seeds at equal effort, run side by side, judged together."""

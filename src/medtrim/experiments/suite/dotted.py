@@ -1,0 +1,41 @@
+"""Dotted keys, such as `objective.options.margin`, into nested plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def nested(pairs: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"a.b": 1, "a.c": 2}` → `{"a": {"b": 1, "c": 2}}`; later pairs win."""
+    root: dict[str, Any] = {}
+    for key, value in pairs.items():
+        *parents, last = key.split(".")
+        here = root
+        for name in parents:
+            inside = here.get(name)
+            here[name] = dict(inside) if isinstance(inside, Mapping) else {}
+            here = here[name]
+        here[last] = value
+    return root
+
+
+def lookup(values: Mapping[str, Any], key: str) -> Any:
+    """What `key` holds in `values`, or None."""
+    here: Any = values
+    for name in key.split("."):
+        if not isinstance(here, Mapping) or name not in here:
+            return None
+        here = here[name]
+    return here
+
+
+def under(pairs: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The pairs whose key starts with `prefix.`, without it."""
+    return {k.removeprefix(f"{prefix}."): v for k, v in pairs.items() if k.startswith(f"{prefix}.")}
+
+
+def without(pairs: Mapping[str, Any], prefixes: Iterable[str]) -> dict[str, Any]:
+    """The pairs whose key starts with none of `prefixes`."""
+    starts = tuple(f"{prefix}." for prefix in prefixes)
+    return {k: v for k, v in pairs.items() if not k.startswith(starts)}

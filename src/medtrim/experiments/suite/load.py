@@ -1,0 +1,156 @@
+"""Reading a suite: packaged or the user's YAML, a scale laid over it; everything wrong with it is said at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from medtrim.errors import ConfigError
+from medtrim.experiments.suite.schema import Suite
+from medtrim.types.yamlfile import load_yaml, read_yaml
+
+SUITES: tuple[str, ...] = ("quick", "readme", "full")
+# Keys of a suite file that are consumed while it is read.
+EXTENDS, SCALES = "extends", "scales"
+
+
+def load_suite(source: Path | str, *, scale: str = "", seeds: Iterable[int] = ()) -> Suite:
+    """The suite in the YAML file `source`, or the packaged one of that name.
+
+    A file may say `extends: readme` (a packaged suite, whose mappings it is merged over) and hold `scales`, a
+    mapping of names to parts of a suite, one of which `scale` lays over the rest. A method that a later layer sets
+    to null is left out.
+
+    Args:
+        source: path of a suite, or one of `SUITES`.
+        scale: name of the scale to lay over it; empty for none.
+        seeds: replace the suite's seeds.
+
+    Raises:
+        ConfigError: unreadable, or the message lists every unknown key with the nearest allowed one and every value
+            out of range.
+    """
+    values, name = _read(source)
+    values = extended(values, source=name)
+    scales = values.pop(SCALES, None) or {}
+    if scale:
+        if scale not in scales:
+            raise ConfigError(f"{name}: there is no scale {scale!r}{nearest(scale, scales)}")
+        values = merge(values, scales[scale])
+    given = list(seeds)
+    if given:
+        values["seeds"] = given
+    return build_suite(values, source=name)
+
+
+def build_suite(values: Mapping[str, Any], *, source: str = "suite") -> Suite:
+    """A suite from plain data.
+
+    Raises:
+        ConfigError: as `load_suite`.
+    """
+    methods = values.get("methods")
+    if isinstance(methods, Mapping):
+        values = {**values, "methods": {key: method for key, method in methods.items() if method is not None}}
+    try:
+        return Suite.model_validate(values)
+    except ValidationError as error:
+        problems = [explain(detail, Suite) for detail in error.errors(include_url=False)]
+        raise ConfigError(f"{source}: " + "; ".join(problems)) from error
+
+
+def extended(values: dict[str, Any], *, source: str) -> dict[str, Any]:
+    """`values` laid over the packaged suite that its `extends` names, if it names one."""
+    base = values.pop(EXTENDS, None)
+    if base is None:
+        return values
+    if base not in SUITES:
+        raise ConfigError(f"{source}: there is no packaged suite {base!r}{nearest(str(base), SUITES)}")
+    return merge(extended(_packaged(str(base)), source=str(base)), values)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the keys of `over`, mappings merged key by key; `data` sources replace each other."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    """One sentence about one pydantic error: the key, what is wrong, and the nearest allowed key or value."""
+    *parents, key = detail["loc"] or ("",)
+    name = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "extra_forbidden":
+        also = (EXTENDS, SCALES) if not parents and model is Suite else ()
+        return f"unknown key {name!r}{nearest(str(key), (*allowed_keys(parents, model), *also))}"
+    if detail["type"] == "missing":
+        return f"{name} is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    shown = detail["input"]
+    if not name:
+        return message
+    return f"{name}: {message}, not {shown!r}" if isinstance(shown, str | int | float) else f"{name}: {message}"
+
+
+def allowed_keys(location: Iterable[int | str], model: type[BaseModel]) -> tuple[str, ...]:
+    """The keys that the section at `location` of `model` has; empty where there is no such section."""
+    section: type[BaseModel] = model
+    for part in location:
+        field = section.model_fields.get(str(part))
+        if field is None:  # a key of a mapping or a position in a list: the section stays the one it holds
+            continue
+        found = _model_in(field.annotation)
+        if found is None:
+            return ()
+        section = found
+    return tuple(section.model_fields)
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """`, is 'x' meant? (allowed: …)`."""
+    names = list(allowed)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    guess = f", is {close[0]!r} meant?" if close else ""
+    return f"{guess} (allowed: {', '.join(names) or 'none'})"
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first pydantic model inside an annotation such as `dict[str, Method]` or `Curve | None`."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
+
+
+def _read(source: Path | str) -> tuple[dict[str, Any], str]:
+    if str(source) in SUITES:
+        return _packaged(str(source)), f"suite {source}"
+    path = Path(source)
+    if not path.exists() and path.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"there is no suite {str(source)!r}{nearest(str(source), SUITES)}; or name a YAML file")
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: a suite is a mapping of keys to values")
+    data = values.get("data")
+    if isinstance(data, Mapping):
+        values["data"] = _rooted(data, path.parent)
+    return values, str(path)
+
+
+def _packaged(name: str) -> dict[str, Any]:
+    text = resources.files("medtrim.experiments.suite").joinpath("suites", f"{name}.yaml").read_text("utf-8")
+    values: dict[str, Any] = load_yaml(text, source=f"suite {name}")
+    return values
+
+
+def _rooted(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """`data` with the paths of a suite file made to start from its folder."""
+    paths = ("studies", "annotations", "image_root")
+    return {k: str(folder / v) if k in paths and isinstance(v, str) else v for k, v in data.items()}
