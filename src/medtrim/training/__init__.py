@@ -2,7 +2,7 @@
 
 from medtrim.training.callbacks import read_metrics
 from medtrim.training.config import TrainConfig
-from medtrim.training.load import RECIPES, build_config, load_config, read_recipe
+from medtrim.training.load import RECIPES, build_config, load_config, parse_overrides, read_recipe
 from medtrim.training.run import TrainResult, train
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "TrainResult",
     "build_config",
     "load_config",
+    "parse_overrides",
     "read_metrics",
     "read_recipe",
     "train",

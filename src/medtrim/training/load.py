@@ -41,7 +41,7 @@ def load_config(path: Path | str | None = None, overrides: Iterable[str] | Mappi
 
     Args:
         path: YAML file; None starts from the packaged recipe alone.
-        overrides: `key.subkey=value` words, values read as YAML (`2e-5` is a number), or the mapping of them.
+        overrides: `key.subkey=value` words, values read as YAML (`2e-5` is a number), or nested plain data.
 
     Raises:
         ConfigError: unreadable or malformed; the message lists every unknown key with the nearest allowed one and
@@ -53,7 +53,7 @@ def load_config(path: Path | str | None = None, overrides: Iterable[str] | Mappi
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: a recipe is a mapping of keys to values")
         layers.append(_rooted(values, Path(path).parent))
-    layers.append(parse_overrides(overrides))
+    layers.append(dict(overrides) if isinstance(overrides, Mapping) else parse_overrides(overrides))
     return build_config(*layers, source=str(path or "recipe"))
 
 

@@ -1,0 +1,131 @@
+"""`medtrim train`: align a dual encoder with a corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medtrim.cli.console import err, out, progress_bar, report_rejects
+from medtrim.types.tables import Progress
+
+if TYPE_CHECKING:
+    from medtrim.training import TrainConfig, TrainResult
+
+
+def register(app: typer.Typer) -> None:
+    """Add `medtrim train`."""
+    app.command("train")(train)
+
+
+def train(
+    config: Annotated[Path | None, typer.Argument(help="Recipe (YAML); flags override it.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Packaged recipe to start from: tiny-cpu, paper or single-gpu.")
+    ] = None,
+    studies: Annotated[Path | None, typer.Option(help="Studies table (Parquet, CSV, JSONL).")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="Annotations table of `medtrim annotate`.")] = None,
+    triplets: Annotated[Path | None, typer.Option(help="Triplets table of `medtrim mine`.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Image cache of `medtrim data cache`.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the run.")] = None,
+    objective: Annotated[str | None, typer.Option(help="Objective, such as medtrim or clip.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, batches and augmentation.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Weight updates.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training studies.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Distinct studies a batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    save_every: Annotated[int | None, typer.Option(help="Steps between resumable checkpoints.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any key of the recipe: optimizer.warmup=0.25. Repeatable.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when a record could not be used.")] = False,
+) -> None:
+    """Train an image and a text encoder so that alike studies lie close together."""
+    from medtrim.training import load_config, parse_overrides
+    from medtrim.training.load import merge
+
+    flags = {
+        "recipe": recipe or (None if config else "tiny-cpu"),
+        "data.studies": studies,
+        "data.annotations": annotations,
+        "data.triplets": triplets,
+        "data.cache": cache,
+        "out": output,
+        "objective.name": objective,
+        "seed": seed,
+        "steps": steps,
+        "epochs": epochs,
+        "batch.size": batch_size,
+        "optimizer.learning_rate": learning_rate,
+        "save_every": save_every,
+    }
+    if epochs is not None and steps is None:
+        flags["steps"] = 0
+    given = {name: value for name, value in flags.items() if value is not None}
+    read = load_config(config, merge(parse_overrides(given), parse_overrides(settings or [])))
+    result = _run(read, resume=resume)
+    _summary(result)
+    report_rejects(len(result.rejects), str(read.out / "rejects.parquet"), strict=strict)
+
+
+def _run(config: TrainConfig, *, resume: bool) -> TrainResult:
+    from medtrim.training import train as run
+
+    shown: dict[str, str] = {"note": ""}
+
+    def note(line: Mapping[str, float]) -> None:
+        shown["note"] = describe(line)
+        if not err.is_terminal:
+            err.print(f"step {int(line['step'])}: {shown['note']}")
+
+    with progress_bar("images") as images, _training_bar(shown) as progress:
+        return run(config, resume=resume, progress=progress, cache_progress=images, on_metrics=note)
+
+
+def describe(line: Mapping[str, float]) -> str:
+    """One line of metrics.jsonl as a person wants to see it go by."""
+    parts = [f"loss {line['loss']:.3f}"] if "loss" in line else []
+    parts += [
+        f"{name.removeprefix('loss/')} {value:.3f}" for name, value in line.items() if name.startswith("loss/")
+    ]
+    parts += [f"{name} {value:.3f}" for name, value in line.items() if name.startswith("eval/")]
+    if "studies_per_second" in line:
+        parts.append(f"{line['studies_per_second']:,.0f} studies/s")
+    return " · ".join(parts)
+
+
+@contextmanager
+def _training_bar(shown: Mapping[str, str]) -> Iterator[Progress]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns: tuple[Any, ...] = (
+        TextColumn("training"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Bar(*columns, console=err) as bar:
+        task = bar.add_task("training", total=None, note="")
+        yield lambda done, total: bar.update(task, completed=done, total=total or None, note=shown["note"])
+
+
+def _summary(result: TrainResult) -> None:
+    if result.resumed_from:
+        out.print(f"went on from step {result.resumed_from:,}")
+    for torn in result.torn:
+        err.print(f"[yellow]passed over a damaged checkpoint:[/yellow] {torn}")
+    if result.triplets_left_out:
+        err.print(
+            f"[yellow]{result.triplets_left_out:,} triplets reach outside the training split: left out[/yellow]"
+        )
+    out.print(
+        f"{result.steps:,} steps on {result.studies:,} studies in {result.seconds:,.0f} s "
+        f"({result.studies_per_second:,.0f} studies/s) → {result.checkpoint}"
+    )
+    out.print(f"  metrics: {result.metrics}")
