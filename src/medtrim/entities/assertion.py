@@ -86,7 +86,7 @@ def _forward(items: list[Item], clauses: list[int], verdicts: dict[int, Verdict]
             verb_since = found_since = False
         if i in verdicts:
             found_since = True
-            if asked >= 0:
+            if asked >= 0 and not 0 <= negation < asked:
                 verdicts[i] = Verdict("hypothetical", asked)
             elif negation >= 0:
                 verdicts[i] = Verdict("resolved" if resolved else "negation", negation)
@@ -167,8 +167,8 @@ def _reached_back(items: list[Item], clauses: list[int], cue: int, verdicts: dic
         kinds = items[j].kinds
         if j in verdicts:
             if not found:
-                if commas and not items[cue].kinds & _HEDGE_AFTER:
-                    break
+                if commas and cue - j > 2 and not items[cue].kinds & _HEDGE_AFTER:
+                    break  # but "effusion, resolved"
                 found.append(j)
             elif joined:
                 found.append(j)
@@ -178,9 +178,10 @@ def _reached_back(items: list[Item], clauses: list[int], cue: int, verdicts: dic
             joined = bool(found)
         elif kinds & _COMMA:
             commas += not found
-        elif items[cue].kinds & _NORMAL and not found and not kinds & _VERB:
-            break
-        elif (found and not kinds & (_MODIFIER | int(Kind.THE))) or (kinds & _BACK_STOP and not found):
+        elif found:
+            if not kinds & (_MODIFIER | _THE):
+                break
+        elif kinds & _BACK_STOP or (items[cue].kinds & _NORMAL and not kinds & _VERB):
             break
     return found
 

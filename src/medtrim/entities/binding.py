@@ -208,7 +208,7 @@ class Binder:
         """
         count = len(self.heads)
         for number in range(1, count):
-            if self._joint(number - 1, number) == "or":
+            if self._joint(number - 1, number) == "or" and not self._absent[number]:
                 self._give(number - 1, number, _ADJECTIVE, after=False)
         for number in range(1, count):
             for giver in range(number - 1, -1, -1):

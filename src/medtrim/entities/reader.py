@@ -15,8 +15,8 @@ from medtrim.entities.tokens import Tokens, tokenize
 from medtrim.types import Assertion, Role
 
 _SIDE = "side"
-# "Opacity, may represent pneumonia" names one thing seen, the opacity. What it may be is kept beside it under its own
-# name, so that a score over diseases compares what studies show and not what their readers thought of.
+# "Opacity, may represent pneumonia" names one thing seen, the opacity. What it may be is kept beside it under its
+# own name, so that a score over diseases compares what studies show and not what their readers thought of.
 DIFFERENTIAL = "differential: "
 _ELLIPSIS_BAR = int(Kind.ANATOMY | Kind.IGNORE | Kind.NEGATION | Kind.FINDING | Kind.NORMAL)
 
