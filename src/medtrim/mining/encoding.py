@@ -38,7 +38,7 @@ class EncodedStudies:
     direction_sets: SetTable
 
     def __len__(self) -> int:
-        return len(self.study_ids)
+        return len(self.inverse)
 
     @property
     def distinct(self) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64, Integer
 
+from medtrim.mining.blocks import BlockScorer
 from medtrim.mining.encoding import EncodedStudies
+from medtrim.mining.score_config import SCORE_DECIMALS
 from medtrim.mining.sets import SetTable
-from medtrim.mining.similarity import SCORE_DECIMALS, distinct_terms
 
 # Up to here all distinct × distinct scores are worked out beforehand (at most 134 MB).
 TABLE_LIMIT = 4096
@@ -20,8 +21,7 @@ class PairScorer:
         self._encoded = encoded
         self._table: np.ndarray | None = None
         if encoded.distinct <= table_limit:
-            everyone = np.arange(encoded.distinct)
-            self._table = distinct_terms(encoded, everyone, everyone).score(encoded.config.weights).reshape(-1)
+            self._table = BlockScorer(encoded).score(np.arange(encoded.distinct)).reshape(-1)
 
     def __call__(
         self, anchors: Integer[np.ndarray, "*shape"], references: Integer[np.ndarray, "*shape"]

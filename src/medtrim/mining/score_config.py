@@ -9,6 +9,9 @@ from typing import Any
 from medtrim.errors import ConfigError
 from medtrim.types import ASSERTIONS, DISEASES, NO_FINDING
 
+# Scores are rounded to this many decimals, so that what is equal on paper is equal in floating point: sums of the
+# same fractions in another order differ in the last bit, and miners compare scores for ties and with thresholds.
+SCORE_DECIMALS = 12
 MODES: tuple[str, ...] = ("faithful", "symmetric")
 
 

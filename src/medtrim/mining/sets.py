@@ -35,12 +35,19 @@ class SetTable:
     ) -> Float64[np.ndarray, "rows columns"]:
         """J(X, Y) = |X ∩ Y| / |X ∪ Y| of the sets `rows` against `columns`; two empty sets have J = 1."""
         shared = np.zeros((len(rows), len(columns)), np.int64)
-        union = np.zeros_like(shared)
         for word in self.masks.T:
-            ours, theirs = word[rows][:, None], word[columns][None, :]
-            shared += np.bitwise_count(ours & theirs)
-            union += np.bitwise_count(ours | theirs)
-        return np.divide(shared, union, out=np.ones(shared.shape), where=union > 0)
+            shared += np.bitwise_count(word[rows][:, None] & word[columns][None, :])
+        union = self.union(rows, columns)
+        return np.asarray(np.divide(shared, union, out=np.ones(shared.shape), where=union > 0))
+
+    def union(
+        self, rows: Integer[np.ndarray, " rows"], columns: Integer[np.ndarray, " columns"]
+    ) -> Integer[np.ndarray, "rows columns"]:
+        """|X ∪ Y| of the sets `rows` against `columns`."""
+        union = np.zeros((len(rows), len(columns)), np.int64)
+        for word in self.masks.T:
+            union += np.bitwise_count(word[rows][:, None] | word[columns][None, :])
+        return union
 
 
 def pack(
@@ -72,7 +79,7 @@ def distinct_rows(matrix: Integer[np.ndarray, "rows columns"]) -> DistinctRows:
     unsigned = np.ascontiguousarray(matrix).astype(np.uint64)
     key = np.zeros(len(matrix), np.uint64)
     for column in unsigned.T:
-        key = _mix(key ^ column)
+        key = mix64(key ^ column)
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     if (matrix[first[inverse]] != matrix).any():
         _, first, inverse = np.unique(matrix, axis=0, return_index=True, return_inverse=True)
@@ -83,7 +90,7 @@ def distinct_rows(matrix: Integer[np.ndarray, "rows columns"]) -> DistinctRows:
     return DistinctRows(first[order], rank[inverse])
 
 
-def _mix(x: UInt64[np.ndarray, " rows"]) -> UInt64[np.ndarray, " rows"]:
+def mix64(x: UInt64[np.ndarray, "*shape"]) -> UInt64[np.ndarray, "*shape"]:
     """The finaliser of splitmix64 (Steele, Lea & Flood 2014), a bijection on 64 bits that spreads every bit."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Integer
 
+from medtrim.mining.blocks import BlockScorer
 from medtrim.mining.encoding import EncodedStudies, encode_studies
 from medtrim.mining.explain import ScoreExplanation, SharedDisease, explain_score
-from medtrim.mining.score_config import ScoreConfig, ScoreWeights
-from medtrim.mining.sets import SetTable
+from medtrim.mining.score_config import SCORE_DECIMALS, ScoreConfig, ScoreWeights
 
 __all__ = [
     "SCORE_DECIMALS",
@@ -36,10 +36,6 @@ __all__ = [
     "score_matrix",
     "similarity_terms",
 ]
-
-# Scores are rounded to this many decimals, so that what is equal on paper is equal in floating point: sums of the
-# same fractions in another order differ in the last bit, and miners compare scores for ties and with thresholds.
-SCORE_DECIMALS = 12
 
 
 @dataclass(frozen=True)
@@ -66,11 +62,13 @@ def similarity_terms(
     """The terms of S for every pair of `anchors` × `references` (rows of `encoded`; None means all studies)."""
     rows, row_of = _distinct(encoded, anchors)
     columns, column_of = _distinct(encoded, references)
-    terms = distinct_terms(encoded, rows, columns)
+    scorer = BlockScorer(encoded, columns)
+    adjective = scorer.descriptors(rows, adjective=1.0, direction=0.0)
+    direction = scorer.descriptors(rows, adjective=0.0, direction=1.0)
     return SimilarityTerms(
-        disease=_expand(terms.disease, row_of, column_of),
-        adjective=_expand(terms.adjective, row_of, column_of),
-        direction=_expand(terms.direction, row_of, column_of),
+        disease=_expand(scorer.disease(rows), row_of, column_of),
+        adjective=_expand(adjective, row_of, column_of),
+        direction=_expand(direction, row_of, column_of),
     )
 
 
@@ -85,47 +83,7 @@ def score_matrix(
     """
     rows, row_of = _distinct(encoded, anchors)
     columns, column_of = _distinct(encoded, references)
-    scores = distinct_terms(encoded, rows, columns).score(encoded.config.weights)
-    return _expand(scores, row_of, column_of)
-
-
-def distinct_terms(
-    encoded: EncodedStudies, rows: Integer[np.ndarray, " rows"], columns: Integer[np.ndarray, " columns"]
-) -> SimilarityTerms:
-    """The terms between distinct annotations `rows` and `columns` (indices of distinct annotations)."""
-    sets, codes = encoded.disease_sets, encoded.disease_codes
-    disease = sets.jaccard(codes[rows], codes[columns])
-    adjective = _descriptor_sum(encoded.adjective_sets, encoded.adjective_codes, rows, columns)
-    direction = _descriptor_sum(encoded.direction_sets, encoded.direction_codes, rows, columns)
-    divisor = _divisor(encoded, rows, columns)
-    adjective /= divisor
-    direction /= divisor
-    return SimilarityTerms(disease, adjective, direction)
-
-
-def _divisor(encoded: EncodedStudies, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """N of the equation, at least 1: [rows, 1] in the faithful mode, [rows, columns] in the symmetric one."""
-    has = encoded.has.astype(np.float64)
-    ours, theirs = has[rows], has[columns]
-    sizes = ours.sum(axis=1)[:, None]
-    if encoded.config.mode == "symmetric":
-        # Exact in floating point: the counts are small integers.
-        sizes = sizes + theirs.sum(axis=1)[None, :] - ours @ theirs.T
-    return np.asarray(np.maximum(sizes, 1.0))
-
-
-def _descriptor_sum(sets: SetTable, codes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Σ over the shared diseases of the Jaccard index of their descriptor sets: [rows, columns]."""
-    total = np.zeros((len(rows), len(columns)))
-    for column_codes, row_codes in zip(codes[columns].T, codes[rows].T, strict=True):
-        (ours,), (theirs,) = np.nonzero(row_codes >= 0), np.nonzero(column_codes >= 0)
-        if not len(ours) or not len(theirs):
-            continue
-        row_sets, row_of = np.unique(row_codes[ours], return_inverse=True)
-        column_sets, column_of = np.unique(column_codes[theirs], return_inverse=True)
-        table = sets.jaccard(row_sets, column_sets)
-        total[np.ix_(ours, theirs)] += np.take(table[row_of], column_of, axis=1)
-    return total
+    return _expand(BlockScorer(encoded, columns).score(rows), row_of, column_of)
 
 
 def _distinct(encoded: EncodedStudies, studies: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
