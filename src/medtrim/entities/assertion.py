@@ -74,8 +74,7 @@ def _forward(items: list[Item], clauses: list[int], verdicts: dict[int, Verdict]
     """Cues before the finding: negation outweighs history, history the hedge."""
     negation = past = doubt = asked = offered = -1
     resolved = False
-    opening = next((item.kinds for item in items if item.kinds != _THE), 0)
-    named = bool(opening & (_PRONOUN | _INTERPRETATION))
+    named = _goes_on(items)
     verb_since = found_since = False
     clause = -1
     for i, item in enumerate(items):
@@ -122,6 +121,16 @@ def _forward(items: list[Item], clauses: list[int], verdicts: dict[int, Verdict]
             doubt = i
             if kinds & int(Kind.LINK) and negation < 0:
                 found_since = False
+
+
+def _goes_on(items: list[Item]) -> bool:
+    """Whether the sentence is about what the one before named: "This may …", "The differential includes …"."""
+    first = items[0]
+    if first.start != 0:
+        return False
+    if first.kinds == _THE and len(items) > 1 and items[1].start == first.end:
+        first = items[1]
+    return bool(first.kinds & (_PRONOUN | _INTERPRETATION))
 
 
 def _states_anew(items: list[Item], clauses: list[int], join: int) -> bool:

@@ -121,6 +121,7 @@ class Binder:
         """The heads of the noun phrase that item `i` opens; or whether another noun takes the descriptor."""
         items, n = self.items, len(self.items)
         placed = self._in_prepositional_phrase(i)
+        behind = self._is_behind_a_head(i)
         for j in range(i + 1, n):
             if self.clauses[j] != self.clauses[i]:
                 break
@@ -136,12 +137,21 @@ class Binder:
                 continue
             if kinds & _ANATOMY:
                 continue
-            if kinds & _JOIN and not placed and j + 1 < n and items[j + 1].kinds & DESCRIPTOR:
+            if kinds & _JOIN and not placed and not behind and j + 1 < n and items[j + 1].kinds & DESCRIPTOR:
                 continue
             if kinds & _PREPOSITION and self._is_range(j):
                 continue
             break
         return [], False
+
+    def _is_behind_a_head(self, i: int) -> bool:
+        """Whether only descriptors stand between item `i` and a head before it: "effusions bilaterally and …"."""
+        for j in range(i - 1, -1, -1):
+            if j in self._at:
+                return self.clauses[j] == self.clauses[i]
+            if not self.items[j].kinds & DESCRIPTOR:
+                return False
+        return False
 
     def _is_range(self, j: int) -> bool:
         """Whether the "to" at `j` stands between two adjectives: "mild to moderate"."""

@@ -161,7 +161,9 @@ class SentenceReader:
         if any(item.kinds & _ELLIPSIS_BAR for item in items):
             return _EMPTY
         described = [item for item in items if item.kinds & DESCRIPTOR]
-        opens = items[0].kinds & (int(Kind.PRONOUN) | DESCRIPTOR) and items[0].start == 0
+        opens = items[0].start == 0 and items[0].kinds & int(Kind.PRONOUN)
+        if items[0].start == 0 and items[0].kinds & DESCRIPTOR:
+            opens = not any(item.kinds & int(Kind.VERB) for item in items)
         if not described or not opens or len(tokens) > 15:
             return _EMPTY
         adjectives = sorted({a for item in described for a in item.term.adjectives})
