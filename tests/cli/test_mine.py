@@ -9,8 +9,10 @@ from typer.testing import CliRunner, Result
 
 from medtrim.cli import app
 from medtrim.errors import ConfigError, MiningError, TableError
-from medtrim.types import DISEASES, Annotation, Finding, OntologyRef, Provenance, schemas
-from medtrim.types.tables import annotations_to_table, provenance_of, read_table, write_table
+from medtrim.mining.mine_corpus import mine_corpus
+from medtrim.mining.reading import read_encoded
+from medtrim.types import DISEASES, Annotation, Finding, OntologyRef, Provenance, Study, schemas
+from medtrim.types.tables import annotations_to_table, provenance_of, read_table, studies_to_table, write_table
 
 SIDES = ("left", "right")
 
@@ -37,7 +39,7 @@ def test_mining_writes_a_table_with_its_provenance(annotations, tmp_path):
     output = tmp_path / "triplets.parquet"
     result = run("mine", annotations, "-o", output, "--iterations", 3, "--seed", 7)
     assert result.exit_code == 0, result.output
-    assert "triplets from 90 studies" in result.output
+    assert "90 studies" in result.output
     table = read_table(output, schemas.TRIPLETS, table="triplets")
     made = provenance_of(table)
     assert made is not None
@@ -75,6 +77,49 @@ def test_bad_input_is_named(annotations, tmp_path):
     assert isinstance(result.exception, MiningError)
     assert "all 5 studies are normal" in str(result.exception)
     assert not output.exists()
+
+
+def test_the_corpus_miner_with_patients_and_contradictions(annotations, tmp_path):
+    studies = tmp_path / "studies.parquet"
+    write_table(studies_to_table([Study(f"s{i}", f"P{i // 3}") for i in range(90)]), studies, Provenance("studies"))
+    output = tmp_path / "triplets.parquet"
+    options = ("--miner", "corpus", "--attribute-hard", 0.5, "--axis", "side", "--positives", 2, "--other-patients")
+    result = run("mine", annotations, "-o", output, *options, "--studies", studies)
+    assert result.exit_code == 0, result.output
+    table = read_table(output, schemas.TRIPLETS, table="triplets")
+    rows = table.to_pylist()
+    assert {row["negative_kind"] for row in rows} > {"attribute-hard"}
+    assert all(int(row["anchor"][1:]) // 3 != int(row["positive"][1:]) // 3 for row in rows)
+    assert not output.with_name("triplets.parquet.shards").exists()
+    refused = run("mine", annotations, "-o", output, *options)
+    assert "needs --studies" in str(refused.exception)
+
+
+def test_an_unfinished_run_goes_on_or_starts_anew(annotations, tmp_path):
+    output = tmp_path / "triplets.parquet"
+    shards = tmp_path / "triplets.parquet.shards"
+    result = run("mine", annotations, "-o", output, "--miner", "corpus")
+    assert result.exit_code == 0, result.output
+    expected = output.read_bytes()
+    corpus = read_encoded(annotations)
+    mine_corpus(corpus.encoded, seed=0, contradictions=corpus.contradictions, shards=shards)
+    refused = run("mine", annotations, "-o", output, "--miner", "corpus", "--seed", 1)
+    assert isinstance(refused.exception, MiningError)
+    resumed = run("mine", annotations, "-o", output, "--miner", "corpus")
+    assert resumed.exit_code == 0, resumed.output
+    assert output.read_bytes() == expected
+    mine_corpus(corpus.encoded, seed=0, contradictions=corpus.contradictions, shards=shards)
+    anew = run("mine", annotations, "-o", output, "--miner", "corpus", "--seed", 1, "--restart")
+    assert anew.exit_code == 0, anew.output
+    assert not shards.exists()
+
+
+def test_options_of_another_miner_are_refused(annotations, tmp_path):
+    output = tmp_path / "triplets.parquet"
+    assert "unknown key 'strategy'" in str(
+        run("mine", annotations, "-o", output, "--strategy", "hardest").exception
+    )
+    assert "runs in one process" in str(run("mine", annotations, "-o", output, "--workers", 2).exception)
 
 
 def test_a_score_is_explained_term_by_term(tmp_path):

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from medtrim.errors import TableError
-from medtrim.mining.reading import encode_table, read_encoded
+from medtrim.mining.reading import encode_table, read_encoded, read_patients
 from medtrim.mining.similarity import ScoreConfig, encode_studies, score_matrix
-from medtrim.types import DEFAULT_CONTRADICTIONS, Annotation, Finding, OntologyRef, Provenance
-from medtrim.types.tables import annotations_to_table, write_table
+from medtrim.types import DEFAULT_CONTRADICTIONS, Annotation, Finding, OntologyRef, Provenance, Study
+from medtrim.types.tables import annotations_to_table, studies_to_table, write_table
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,14 @@ def test_ids_missing_or_repeated_and_unknown_assertions_are_refused():
         encode_table(annotations_to_table([Annotation("a", (Finding("edema", "maybe"),))]))  # type: ignore[arg-type]
     with pytest.raises(TableError, match="lacks its disease"):
         encode_table(annotations_to_table([Annotation("a", (Finding(None, "present"),))]))  # type: ignore[arg-type]
+
+
+def test_patients_are_numbered_in_the_order_of_the_annotations(tmp_path):
+    studies = [Study("a", "P1"), Study("b", "P2"), Study("c", "P1"), Study("d", "")]
+    write_table(studies_to_table(studies), tmp_path / "s.parquet", Provenance("studies"))
+    patients = read_patients(tmp_path / "s.parquet", ["c", "b", "a"])
+    assert patients[0] == patients[2] != patients[1]
+    with pytest.raises(TableError, match="2 annotated study.*missing: x, y"):
+        read_patients(tmp_path / "s.parquet", ["x", "a", "y"])
+    with pytest.raises(TableError, match="1 study.*no patient id, first 'd'"):
+        read_patients(tmp_path / "s.parquet", ["a", "d"])

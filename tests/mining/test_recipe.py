@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medtrim.errors import ConfigError
+from medtrim.mining.corpus_config import CorpusConfig
 from medtrim.mining.pool import PoolConfig
 from medtrim.mining.recipe import Recipe, load_recipe, read_recipe
 from medtrim.mining.score_config import ScoreWeights
@@ -31,7 +32,7 @@ def test_values_reach_their_places():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"miner": "pol"}, "unknown miner 'pol', allowed: pool"),
+        ({"miner": "pol"}, "unknown miner 'pol', allowed: pool, corpus"),
         ({"iteration": 5}, "unknown key 'iteration'; is 'iterations' meant"),
         ({"iterations": "5"}, "iterations is '5', expected int"),
         ({"ceiling": True}, "ceiling is True, expected float"),
@@ -43,6 +44,13 @@ def test_values_reach_their_places():
 def test_what_makes_no_sense_is_refused_by_name(data, message):
     with pytest.raises(ConfigError, match=message):
         read_recipe(data)
+
+
+def test_the_corpus_miner_has_options_of_its_own():
+    recipe = read_recipe({"miner": "corpus", "strategy": "stratified", "axes": ["side"], "balanced": True})
+    assert recipe.options == CorpusConfig(strategy="stratified", axes=("side",), balanced=True)
+    with pytest.raises(ConfigError, match="unknown key 'iterations'"):
+        read_recipe({"miner": "corpus", "iterations": 3})
 
 
 def test_a_file_is_overridden_by_what_is_given(tmp_path):

@@ -10,8 +10,11 @@ import typer
 from medtrim.cli.console import err, out, progress_bar
 
 if TYPE_CHECKING:
+    from medtrim.mining.reading import EncodedCorpus
     from medtrim.mining.recipe import Recipe
     from medtrim.mining.triplets import MinedTriplets
+
+POOL, CORPUS = "Pool miner (--miner pool, the paper's)", "Corpus miner (--miner corpus, exact)"
 
 
 def register(app: typer.Typer) -> None:
@@ -23,59 +26,161 @@ def mine(
     annotations: Annotated[Path, typer.Argument(help="Annotations table (Parquet), as `medtrim annotate` writes.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Triplets table to write (Parquet).")],
     config: Annotated[Path | None, typer.Option(help="Mining recipe (YAML); flags override it.")] = None,
-    iterations: Annotated[int | None, typer.Option(help="Pools to draw (pool miner).")] = None,
-    pool_size: Annotated[int | None, typer.Option(help="Studies in a pool.")] = None,
-    mini_pools: Annotated[int | None, typer.Option(help="Mini-pools drawn from each pool.")] = None,
-    mini_pool_size: Annotated[int | None, typer.Option(help="Studies in a mini-pool.")] = None,
-    semi_hard: Annotated[float | None, typer.Option(help="Lowest score of a semi-hard negative.")] = None,
-    ceiling: Annotated[float | None, typer.Option(help="A negative scores below this.")] = None,
-    p_semi_hard: Annotated[float | None, typer.Option(help="Share of negatives chosen semi-hard.")] = None,
+    miner: Annotated[str | None, typer.Option(help="pool or corpus; default: pool.")] = None,
     mode: Annotated[str | None, typer.Option(help="Score: faithful (the paper's code) or symmetric.")] = None,
+    semi_hard: Annotated[float | None, typer.Option(help="Lowest score of a semi-hard negative.")] = None,
+    ceiling: Annotated[float | None, typer.Option(help="A semi-hard negative scores below this.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    iterations: Annotated[int | None, typer.Option(help="Pools to draw.", rich_help_panel=POOL)] = None,
+    pool_size: Annotated[int | None, typer.Option(help="Studies in a pool.", rich_help_panel=POOL)] = None,
+    mini_pools: Annotated[int | None, typer.Option(help="Mini-pools a pool.", rich_help_panel=POOL)] = None,
+    mini_pool_size: Annotated[int | None, typer.Option(help="Studies a mini-pool.", rich_help_panel=POOL)] = None,
+    p_semi_hard: Annotated[
+        float | None, typer.Option(help="Share of negatives chosen semi-hard.", rich_help_panel=POOL)
+    ] = None,
+    drop_equal: Annotated[
+        bool | None, typer.Option(help="Leave out negatives as alike as the positive.", rich_help_panel=POOL)
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="semi-hard, hardest or stratified.", rich_help_panel=CORPUS)
+    ] = None,
+    positives: Annotated[int | None, typer.Option(help="Positives an anchor.", rich_help_panel=CORPUS)] = None,
+    negatives: Annotated[int | None, typer.Option(help="Negatives an anchor.", rich_help_panel=CORPUS)] = None,
+    min_positive: Annotated[
+        float | None, typer.Option(help="A positive scores above this.", rich_help_panel=CORPUS)
+    ] = None,
+    attribute_hard: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of anchors with contradictory negatives of the same disease.", rich_help_panel=CORPUS
+        ),
+    ] = None,
+    axis: Annotated[
+        list[str] | None, typer.Option(help="Contradictions to use; default: all.", rich_help_panel=CORPUS)
+    ] = None,
+    anchors: Annotated[int | None, typer.Option(help="Anchors; 0: every study.", rich_help_panel=CORPUS)] = None,
+    balanced: Annotated[bool | None, typer.Option(help="Balance over diseases.", rich_help_panel=CORPUS)] = None,
+    other_patients: Annotated[
+        bool | None, typer.Option(help="Partners from other patients only.", rich_help_panel=CORPUS)
+    ] = None,
+    studies: Annotated[
+        Path | None, typer.Option(help="Studies table, for the patients.", rich_help_panel=CORPUS)
+    ] = None,
+    engine: Annotated[str, typer.Option(help="local or ray.", rich_help_panel=CORPUS)] = "local",
+    workers: Annotated[int, typer.Option(help="Processes, or Ray actors.", rich_help_panel=CORPUS)] = 1,
+    restart: Annotated[
+        bool, typer.Option(help="Forget the shards of an unfinished run.", rich_help_panel=CORPUS)
+    ] = False,
 ) -> None:
     """Mine (anchor, positive, negative) triplets by the similarity of the studies' reports."""
-    import numpy as np
-
-    from medtrim.mining.pool import mine_pools
     from medtrim.mining.reading import read_encoded
     from medtrim.mining.recipe import load_recipe
-    from medtrim.types.tables import write_table
 
-    flags = {
+    options = {
+        "miner": miner,
+        "semi_hard": semi_hard,
+        "ceiling": ceiling,
         "iterations": iterations,
         "pool_size": pool_size,
         "mini_pools": mini_pools,
         "mini_pool_size": mini_pool_size,
-        "semi_hard": semi_hard,
-        "ceiling": ceiling,
         "p_semi_hard": p_semi_hard,
+        "drop_equal": drop_equal,
+        "strategy": strategy,
+        "positives": positives,
+        "negatives": negatives,
+        "min_positive": min_positive,
+        "attribute_hard": attribute_hard,
+        "axes": axis or None,
+        "anchors": anchors,
+        "balanced": balanced,
+        "other_patients": other_patients,
     }
-    recipe = load_recipe(config, options=flags, score={"mode": mode})
-    _notes(recipe)
-    corpus = read_encoded(annotations, recipe.score)
-    for note in corpus.notes:
-        err.print(f"[yellow]note:[/yellow] {note}")
-    with progress_bar("mining") as progress:
-        mined = mine_pools(corpus.encoded, recipe.options, np.random.default_rng(seed), progress=progress)
-    write_table(
-        mined.to_table(corpus.encoded.study_ids), output, corpus.provenance(recipe.to_dict(), seed, mined.counts)
-    )
-    _summary(mined, output, len(corpus.encoded))
-
-
-def _notes(recipe: Recipe) -> None:
+    recipe = load_recipe(config, options=options, score={"mode": mode})
     total = recipe.score.weights.total
     if abs(total - 1) > 1e-9:
-        err.print(
-            f"[yellow]note:[/yellow] the score weights sum to {total:g}, so scores range from 0 to {total:g}; "
-            "the thresholds are on that scale"
+        _note(f"the score weights sum to {total:g}: scores and thresholds are on a scale from 0 to {total:g}")
+    corpus = read_encoded(annotations, recipe.score)
+    for note in corpus.notes:
+        _note(note)
+    if recipe.miner == "pool":
+        _mine_pools(corpus, recipe, output, seed, engine=engine, workers=workers)
+    else:
+        _mine_corpus(corpus, recipe, output, seed, studies=studies, engine=engine, workers=workers, restart=restart)
+
+
+def _mine_pools(
+    corpus: EncodedCorpus, recipe: Recipe, output: Path, seed: int, *, engine: str, workers: int
+) -> None:
+    import numpy as np
+
+    from medtrim.errors import ConfigError
+    from medtrim.mining.pool import PoolConfig, mine_pools
+
+    if engine != "local" or workers != 1:
+        raise ConfigError("the pool miner runs in one process; --engine and --workers are the corpus miner's")
+    if isinstance(recipe.options, PoolConfig):
+        with progress_bar("mining") as progress:
+            mined = mine_pools(corpus.encoded, recipe.options, np.random.default_rng(seed), progress=progress)
+        _finish(mined, corpus, recipe, output, seed)
+
+
+def _mine_corpus(
+    corpus: EncodedCorpus,
+    recipe: Recipe,
+    output: Path,
+    seed: int,
+    *,
+    studies: Path | None,
+    engine: str,
+    workers: int,
+    restart: bool,
+) -> None:
+    import shutil
+
+    from medtrim.errors import ConfigError
+    from medtrim.mining.corpus_config import CorpusConfig
+    from medtrim.mining.mine_corpus import mine_corpus
+    from medtrim.mining.reading import read_patients
+
+    config = recipe.options
+    if not isinstance(config, CorpusConfig):
+        raise ConfigError(f"options of another miner: {type(config).__name__}")
+    if config.other_patients and studies is None:
+        raise ConfigError("--other-patients needs --studies, the table that holds the patients")
+    patients = read_patients(studies, corpus.encoded.study_ids) if config.other_patients and studies else None
+    shards = output.with_name(output.name + ".shards")
+    if restart and shards.exists():
+        shutil.rmtree(shards)
+    with progress_bar("mining") as progress:
+        mined = mine_corpus(
+            corpus.encoded,
+            config,
+            seed=seed,
+            patients=patients,
+            contradictions=corpus.contradictions,
+            engine=engine,
+            workers=workers,
+            shards=shards,
+            progress=progress,
         )
+    _finish(mined, corpus, recipe, output, seed)
+    shutil.rmtree(shards)
 
 
-def _summary(mined: MinedTriplets, output: Path, studies: int) -> None:
-    out.print(f"{len(mined):,} triplets from {studies:,} studies → {output}")
+def _finish(mined: MinedTriplets, corpus: EncodedCorpus, recipe: Recipe, output: Path, seed: int) -> None:
+    from medtrim.types.tables import write_table
+
+    table = mined.to_table(corpus.encoded.study_ids)
+    write_table(table, output, corpus.provenance(recipe.to_dict(), seed, mined.counts))
+    studies, distinct = len(corpus.encoded), corpus.encoded.distinct
+    out.print(f"{len(mined):,} triplets → {output}")
+    out.print(f"  {studies:,} studies, {distinct:,} distinct annotations")
     shown = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in mined.counts.items())
     out.print(f"  {shown}")
-    if len(mined):
-        means = f"positive {mined.positive_score.mean():.3f}, negative {mined.negative_score.mean():.3f}"
-        out.print(f"  mean score: {means}")
+    means = f"positives {mined.positive_score.mean():.3f}, negatives {mined.negative_score.mean():.3f}"
+    out.print(f"  mean score: {means}")
+
+
+def _note(text: str) -> None:
+    err.print(f"[yellow]note:[/yellow] {text}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from jaxtyping import Integer
 
 from medtrim.errors import TableError
 from medtrim.mining.encoding import EncodedStudies, FlatFindings, encode_flat
@@ -49,6 +50,27 @@ def read_encoded(path: Path | str, config: ScoreConfig | None = None) -> Encoded
     if made is None:
         notes = ("the annotations carry no provenance: the ontology that made them is unknown", *notes)
     return EncodedCorpus(encoded, made.ontology if made else None, contradictions_of(made), notes)
+
+
+def read_patients(path: Path | str, study_ids: Sequence[str]) -> Integer[np.ndarray, " studies"]:
+    """A number for the patient of each study, from a studies table.
+
+    Raises:
+        TableError: a study is not in the table, or has no patient id.
+    """
+    schema = pa.schema([("study_id", pa.string()), ("patient_id", pa.string())])
+    table = read_table(path, schema, table="studies")
+    check_unique(table["study_id"].to_pylist(), table="studies")
+    rows = pc.index_in(pa.array(study_ids, pa.string()), table["study_id"])
+    if rows.null_count:
+        unknown = [s for s, row in zip(study_ids, rows.to_pylist(), strict=True) if row is None]
+        raise TableError(f"studies: {len(unknown)} annotated study(ies) are missing: {', '.join(unknown[:5])}")
+    patients = table["patient_id"].combine_chunks().take(rows)
+    nameless = pc.or_kleene(pc.is_null(patients), pc.equal(patients, "")).fill_null(True)
+    if pc.any(nameless).as_py():
+        first = study_ids[nameless.to_pylist().index(True)]
+        raise TableError(f"studies: {pc.sum(nameless).as_py()} study(ies) have no patient id, first {first!r}")
+    return np.asarray(patients.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64))
 
 
 def encode_table(table: pa.Table, config: ScoreConfig | None = None) -> EncodedStudies:

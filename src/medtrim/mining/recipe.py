@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from medtrim.errors import ConfigError
+from medtrim.mining.corpus_config import CorpusConfig
 from medtrim.mining.pool import PoolConfig
 from medtrim.mining.score_config import ScoreConfig, ScoreWeights
 from medtrim.types.yamlfile import read_yaml
 
-MINERS: Mapping[str, type[PoolConfig]] = {"pool": PoolConfig}
+MINERS: Mapping[str, type[PoolConfig] | type[CorpusConfig]] = {"pool": PoolConfig, "corpus": CorpusConfig}
 T = TypeVar("T")
 
 
@@ -23,7 +24,7 @@ class Recipe:
     """The score and the miner's options; `miner` is a key of `MINERS`."""
 
     miner: str = "pool"
-    options: PoolConfig = field(default_factory=PoolConfig)
+    options: PoolConfig | CorpusConfig = field(default_factory=PoolConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
 
     def to_dict(self) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class ShardStore:
             if made is None or made.extra.get("fingerprint") != mark:
                 raise MiningError(
                     f"{folder} holds shards of another run (other annotations, options, seed or version); "
-                    "remove it or start anew"
+                    "remove it (`medtrim mine --restart` does) to start anew"
                 )
 
     def has(self, number: int) -> bool:
