@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from medtrim.data.phantom import make_corpus
-from medtrim.data.phantom.corpus import encode_png, make_study, plan
+from medtrim.data.phantom.corpus import make_study, plan
+from medtrim.data.phantom.png import encode_png
 from medtrim.errors import ConfigError
 from medtrim.types import DISEASES, tables
 

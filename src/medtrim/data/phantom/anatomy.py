@@ -6,12 +6,13 @@ heart, mediastinum, diaphragm and abdomen are what the air leaves, and a lesion 
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
 import numpy as np
 
-from medtrim.data.phantom.case import Case
-from medtrim.data.phantom.frame import Array, Box, Frame, curve_axis, dome, ramp
+from medtrim.data.phantom.case import Case, Lesion
+from medtrim.data.phantom.frame import Array, Box, Frame, curve_axis, dome, ramp, unit
 
 WALL = 0.78
 APEX, ANGLE = -0.77, 0.55
@@ -40,6 +41,10 @@ class Hemithorax:
     marking: Array
     apex: float
     dome: float
+
+    def lots(self, lesion: Lesion) -> random.Random:
+        """A lesion's own random stream on this side."""
+        return random.Random(2 * lesion.seed + (self.sign > 0.0))
 
     def height(self) -> Array:
         """0 at the lung's apex, 1 at the costophrenic angle."""
@@ -72,17 +77,17 @@ def mediastinal_borders(case: Case) -> dict[str, Array]:
     reach = {"left": 0.655 * total, "right": 0.345 * total}
     centre = diaphragm_dome(case, "left") - 0.12
     aorta = case.patient.aorta
-    ventricle = np.sin(np.clip((y + 0.14) / (centre + 0.14), 0.0, 1.0) * (np.pi / 2.0)) ** 1.25
-    ventricle *= 1.0 - 0.35 * np.clip((y - centre) / 0.35, 0.0, 1.0) ** 2
-    left = 0.125 + 0.085 * aorta * dome((y + 0.36) / 0.105) ** 0.7 + 0.035 * dome((y + 0.14) / 0.10)
+    ventricle = np.sin(unit((y + 0.14) / (centre + 0.14)) * (np.pi / 2.0)) ** 1.25
+    ventricle *= 1.0 - 0.35 * unit((y - centre) / 0.35) ** 2
+    left = 0.125 + 0.075 * aorta * dome((y + 0.37) / 0.125) + 0.035 * dome((y + 0.14) / 0.10)
     left = left + (reach["left"] - 0.125) * ventricle
     atrium = dome((y - centre + 0.02) / 0.36) ** 0.6
     right = 0.115 + 0.02 * dome((y + 0.22) / 0.22) * aorta + (reach["right"] - 0.115) * atrium
     for lesion in case.of("enlarged cardiomediastinum"):
-        extra = (0.075, 0.125, 0.185)[lesion.grade] + 0.025 * lesion.extent
-        band = dome(np.clip((y + 0.30) / 0.42, -1.0, 1.0)) ** 0.55
+        extra = (0.075, 0.13, 0.195)[lesion.grade] + 0.025 * lesion.extent
+        band = dome(np.clip((y + 0.32) / 0.46, -1.0, 1.0)) ** 0.8
         left, right = left + extra * band, right + 0.9 * extra * band
-    flare = 0.10 * np.clip((-0.55 - y) / 0.3, 0.0, 1.0)
+    flare = 0.10 * unit((-0.55 - y) / 0.3)
     return {"left": (left - flare).astype(np.float32), "right": (right - flare).astype(np.float32)}
 
 
@@ -90,16 +95,21 @@ def body_thickness(frame: Frame, case: Case) -> Array:
     """Soft-tissue depth over the whole film: trunk, shoulders, neck, and black air beside them."""
     y = curve_axis()
     fat = case.patient.fat
-    trunk = WALL + 0.07 + 0.22 * fat + 0.02 * np.sin(6.0 * y)
-    slope = np.clip((y + 1.02 - 0.10 * fat) / 0.36, 0.0, 1.0)
-    neck = 0.21 + 0.09 * fat
-    shoulders = neck + (1.45 - neck) * slope**1.6 + 0.06 * np.clip((-0.95 - y) / 0.3, 0.0, 1.0)
-    upper = 1.0 - np.clip((y + 0.30) / 0.35, 0.0, 1.0) ** 2
-    half = np.where(y < -0.3, shoulders, trunk + (1.45 - trunk) * upper)
-    edge = frame.curve(half.astype(np.float32), np.s_[:, :]) - np.abs(frame.x)
-    depth: Array = np.sqrt(np.clip(edge * np.float32(4.0), 0.0, 1.0))
-    depth *= np.float32(2.45 + 0.55 * fat)
-    depth -= np.float32(0.9) * ramp(-0.80 - frame.y, 0.5)
+    trunk = WALL + 0.08 + 0.24 * fat
+    lift = 0.04 - 0.10 * fat
+    neck = 0.19 + 0.08 * fat
+    # The trapezius slopes to the shoulder, the arm hides the axilla, below it the trunk is free.
+    outline_y = (-1.6, -1.14 + lift, -1.02 + lift, -0.93 + lift, -0.85 + lift, -0.74, -0.40, 0.0, 0.22, 0.40)
+    bulge = trunk + 0.5 * (1.35 - trunk)
+    outline_x = (neck + 0.04, neck, neck + 0.13, 0.60, 0.92, 1.18, 1.35, bulge, trunk + 0.03, trunk)
+    half = np.interp(y, outline_y, outline_x)
+    kernel = np.hanning(29)
+    half = np.convolve(np.pad(half, 14, mode="edge"), kernel / kernel.sum(), mode="valid")
+    beside = np.abs(frame.x)
+    edge = frame.curve(half.astype(np.float32), np.s_[:, :]) - beside
+    depth: Array = np.sqrt(unit(edge * np.float32(3.2)))
+    depth *= np.float32(2.40 + 0.55 * fat) - np.float32(0.55) * unit(beside * np.float32(2.2) - np.float32(1.3))
+    depth -= np.float32(0.8) * ramp(np.float32(-0.80) - frame.y, 0.5)
     np.maximum(depth, 0.0, out=depth)
     return depth
 
@@ -116,14 +126,15 @@ def hemithorax(frame: Frame, case: Case, side: str, border: Array, shift: float)
     medial = u - frame.curve(border, box) - np.float32(sign * shift)
     v = (u - np.float32(0.36)) * np.float32(1.0 / 0.42)
     v *= v
-    above: Array = np.float32(floor) + v * (np.float32(0.13) + np.float32(0.10) * v * v) - y
-    soft = max(0.015, 1.2 * frame.pixel)
-    depth = np.sqrt(np.clip(wall * np.float32(1 / 0.26), 0.0, 1.0))
+    sag: Array = v * (np.float32(0.13) + np.float32(0.10) * v * v)
+    above: Array = sag + np.float32(floor) - y
+    soft = max(0.024, 1.2 * frame.pixel)
+    depth = np.sqrt(unit(wall * np.float32(1 / 0.26)))
     inside = ramp(medial, soft)
-    front = inside * np.clip(np.float32(0.66) + medial * np.float32(2.3), 0.0, 1.0)
-    behind = np.float32(0.30) * ramp(u - np.float32(0.12), 0.05) * np.clip((y + 0.25) * np.float32(4.0), 0.0, 1.0)
+    front = inside * unit(np.float32(0.56) + medial * np.float32(2.6))
+    behind = np.float32(0.30) * ramp(u - np.float32(0.12), 0.05) * unit((y + 0.25) * np.float32(4.0))
     air: Array = np.multiply(depth, np.maximum(front, behind), dtype=np.float32)
-    recess = np.clip(np.float32(1.0) + above * np.float32(5.0), 0.0, 1.0)
+    recess = unit(np.float32(1.0) + above * np.float32(5.0))
     lung = ramp(above, soft)
     air *= lung + (np.float32(1.0) - lung) * recess * recess * np.float32(0.26)
     return Hemithorax(
@@ -153,7 +164,7 @@ def add_midline(film: Array, frame: Frame, shift: float) -> None:
     centre = np.abs(x) - below * np.float32(0.95)
     width = np.float32(0.052) - below * np.float32(0.09)
     tube = np.sqrt(dome(centre / np.maximum(width, 0.012)))
-    tube *= np.clip((np.float32(-0.08) - y) * np.float32(8.0), 0.0, 1.0)
+    tube *= unit((np.float32(-0.08) - y) * np.float32(8.0))
     film[box] -= np.float32(0.50) * tube
 
 
@@ -177,11 +188,22 @@ def add_breasts(film: Array, frame: Frame, case: Case) -> None:
     size = case.patient.breast
     if size <= 0.05:
         return
-    radius = 0.22 + 0.12 * size
+    radius = 0.26 + 0.12 * size
     for sign in (-1.0, 1.0):
-        cx, cy = sign * 0.47, 0.16 + 0.14 * size
+        cx, cy = sign * 0.52, 0.20 + 0.16 * size
         box = frame.box(cx - radius, cx + radius, cy - radius, cy + radius)
         dx = (frame.x[box] - np.float32(cx)) * np.float32(1 / radius)
         dy = (frame.y[box] - np.float32(cy)) * np.float32(1 / radius)
-        inside = np.clip((1.0 - dx * dx - dy * dy) * 3.0, 0.0, 1.0)
-        film[box] += np.float32(0.10 + 0.30 * size) * inside * np.clip(0.45 + 0.55 * dy, 0.0, 1.0)
+        inside = unit((np.float32(1.0) - dx * dx - dy * dy) * np.float32(2.2))
+        inside *= unit(np.float32(0.5) + np.float32(0.5) * dy)
+        # Over the abdomen a breast hardly adds to what is already white.
+        inside *= np.clip(np.float32(2.2) - np.float32(4.0) * (frame.y[box] - np.float32(0.18)), 0.3, 1.0)
+        film[box] += np.float32(0.12 + 0.34 * size) * inside
+
+
+def hilum(frame: Frame, lung: Hemithorax) -> None:
+    """The root of the lung: arteries end on, the left a little higher than the right."""
+    centre_u, centre_y = 0.19, -0.07 if lung.name == "left" else -0.03
+    du = (lung.u - np.float32(centre_u)) * np.float32(1 / 0.13)
+    dy = (lung.y - np.float32(centre_y)) * np.float32(1 / 0.17)
+    lung.opacity += np.float32(0.34) * dome(np.sqrt(du * du + dy * dy)) * ramp(lung.medial, 0.05)

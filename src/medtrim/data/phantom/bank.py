@@ -11,19 +11,29 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
-from medtrim.data.phantom.frame import Array
+from medtrim.data.phantom.frame import EXTENT, bank_side, fineness
 
-EXTENT = 1.3
 BONE_VARIANTS, VESSEL_VARIANTS = 8, 12
 RIBS = range(1, 11)
+Picture = npt.NDArray[np.uint8]
+
+
+def _smooth_to_pixel(picture: Image.Image, size: int) -> Picture:
+    """A picture averaged over one film pixel, its margin blank so that sampling outside finds nothing."""
+    radius = (fineness(size) - 1) / 2
+    smooth = np.array(picture.filter(ImageFilter.BoxBlur(radius)))
+    for edge in (smooth[0], smooth[-1], smooth[:, 0], smooth[:, -1]):
+        edge[:] = 0
+    smooth.flags.writeable = False
+    return smooth
 
 
 def rib_point(variant: int, rib: int, turn: float) -> tuple[float, float]:
     """Thorax coordinates on the centreline of a left rib; `turn` runs from 0 (spine) to 1 (breastbone)."""
     wobble = random.Random(variant * 101 + 7)
-    slope = wobble.uniform(0.34, 0.46)
+    slope = wobble.uniform(0.40, 0.52)
     lift = wobble.uniform(0.02, 0.05)
     top = wobble.uniform(-0.80, -0.76)
     step = wobble.uniform(0.117, 0.126)
@@ -48,10 +58,9 @@ def rib_end(rib: int) -> float:
 
 
 @lru_cache(maxsize=64)
-def bones(variant: int, size: int, part: str) -> Image.Image:
+def bones(variant: int, size: int, part: str) -> Picture:
     """Posterior bones (spine, dorsal ribs, scapulae, arms) or anterior ones (ventral ribs, clavicles), 8 bit."""
-    fine = 4 if size <= 160 else 2
-    side = round(EXTENT * size) * fine
+    side = bank_side(size)
     total = np.zeros((side, side), np.uint16)
     for polygon, value in _posterior(variant) if part == "posterior" else _anterior(variant):
         layer = Image.new("L", (side, side))
@@ -61,7 +70,7 @@ def bones(variant: int, size: int, part: str) -> Image.Image:
         box = layer.getbbox()
         if box is not None:
             total[box[1] : box[3], box[0] : box[2]] += np.asarray(layer.crop(box))
-    return Image.fromarray(np.minimum(total, 255).astype(np.uint8)).reduce(fine)
+    return _smooth_to_pixel(Image.fromarray(np.minimum(total, 255).astype(np.uint8)), size)
 
 
 Shape = tuple[list[tuple[float, float]], int]
@@ -117,33 +126,26 @@ def _posterior(variant: int) -> list[Shape]:
     scapula = _scapula(wobble)
     shapes += scapula
     shapes += _mirror(shapes)
+    return shapes + _spine()
+
+
+def _spine() -> list[Shape]:
+    """Vertebral bodies with waists and discs between, pedicles, spinous processes."""
+    shapes: list[Shape] = []
     y = -1.28
     while y < 1.28:
         height = 0.085 + 0.035 * (y + 1.3) / 2.6
-        half = 0.062 + 0.02 * (y + 1.3) / 2.6
-        body = [
-            (-half, y),
-            (half, y),
-            (half * 0.9, y + height * 0.5),
-            (half, y + height),
-            (-half, y + height),
-            (-half * 0.9, y + height * 0.5),
-        ]
-        shapes.append((body, 88))
+        half = 0.060 + 0.02 * (y + 1.3) / 2.6
+        low, middle = y + height, y + height / 2
+        waist = half * 0.9
+        body = [(-half, y), (half, y), (waist, middle), (half, low), (-half, low), (-waist, middle)]
+        shapes.append((body, 40))
         for x in (-half * 0.62, half * 0.62):
-            shapes.append((_ellipse(x, y + height * 0.42, 0.014, 0.02), 60))
-        shapes.append((_ellipse(0.0, y + height * 0.8, 0.011, 0.03), 58))
-        shapes.append(
-            (
-                [
-                    (-half - 0.05, y + 0.03),
-                    (half + 0.05, y + 0.03),
-                    (half + 0.05, y + 0.052),
-                    (-half - 0.05, y + 0.052),
-                ],
-                26,
-            )
-        )
+            shapes.append((_ellipse(x, y + height * 0.42, 0.014, 0.02), 26))
+            root = half if x > 0 else -half
+            tip = root * 1.75
+            shapes.append(([(root, y + 0.022), (tip, y + 0.012), (tip, y + 0.034), (root, y + 0.05)], 18))
+        shapes.append((_ellipse(0.0, y + height * 0.8, 0.011, 0.03), 28))
         y += height + 0.014
     return shapes
 
@@ -175,7 +177,7 @@ def _anterior(variant: int) -> list[Shape]:
     wobble = random.Random(variant * 151 + 13)
     shapes: list[Shape] = []
     for rib in RIBS[:9]:
-        shapes += _rib(variant, rib, 0.5, rib_end(rib), 66 - 3 * rib)
+        shapes += _rib(variant, rib, 0.5, rib_end(rib), 84 - 3 * rib)
     lift, slant = wobble.uniform(-0.03, 0.03), wobble.uniform(-0.06, 0.08)
     line = [
         (0.07, -0.575 + lift),
@@ -218,35 +220,44 @@ def _ellipse(x: float, y: float, rx: float, ry: float) -> list[tuple[float, floa
 
 
 @lru_cache(maxsize=64)
-def vessels(variant: int, size: int) -> Image.Image:
+def vessels(variant: int, size: int) -> Picture:
     """A left lung's vessel tree around the hilum; the right lung takes it mirrored. 8 bit."""
-    fine = 4 if size <= 160 else 2
-    side = round(EXTENT * size) * fine
+    side = bank_side(size)
     unit = side / 2 / EXTENT
     wobble = random.Random(variant * 173 + 29)
     strokes: list[tuple[float, list[tuple[float, float]]]] = []
-    trunks = 9
-    for i in range(trunks):
-        angle = math.radians(-100 + 215 * (i + wobble.uniform(-0.25, 0.25)) / (trunks - 1))
-        width = wobble.uniform(0.024, 0.034) * (1.15 if math.sin(angle) > 0.2 else 0.85)
-        _grow(
-            0.15 + 0.05 * math.cos(angle),
-            -0.05 + 0.06 * math.sin(angle),
-            angle,
-            width,
-            wobble.uniform(0.50, 0.74),
-            wobble,
-            strokes,
-        )
+    for x, y, angle, width, length in _trunks(wobble):
+        _grow(x, y, math.radians(angle), width, length, wobble, strokes)
     picture = Image.new("L", (side, side))
     pen = ImageDraw.Draw(picture)
     for width, points in sorted(strokes, key=lambda s: s[0]):
         dots = [((x + EXTENT) * unit, (y + EXTENT) * unit) for x, y in points]
         # Attenuation follows the diameter; a stroke cannot be thinner than one fine pixel, so it gets fainter.
         drawn = max(1, round(width * unit))
-        value = 255 * min(1.0, width / 0.03) ** 0.8 * min(1.0, width * unit / drawn)
+        value = 255 * min(1.0, width / 0.034) * min(1.0, width * unit / drawn)
         pen.line(dots, fill=max(8, int(value)), width=drawn, joint="curve")
-    return picture.reduce(fine)
+    return _smooth_to_pixel(picture, size)
+
+
+def _trunks(wobble: random.Random) -> list[tuple[float, float, float, float, float]]:
+    """Start, direction in degrees (down is positive), width and length of a lung's larger vessels.
+
+    The descending artery is a trunk along which the lower lobe's branches leave one after the other; upper branches
+    are thinner, as blood falls; veins run flatter into the left atrium.
+    """
+    trunks = []
+    for i, angle in enumerate((78, 66, 48, 30)):
+        t = 0.25 * i
+        at = (0.17 + 0.05 * (1 - t), -0.04 + 0.22 * (1 - t))
+        trunks.append((*at, angle + wobble.gauss(0, 7), wobble.uniform(0.022, 0.028), wobble.uniform(0.36, 0.52)))
+    for angle in (-82, -62, -38):
+        at = (0.16, -0.12 + wobble.uniform(-0.03, 0.03))
+        trunks.append((*at, angle + wobble.gauss(0, 8), wobble.uniform(0.018, 0.024), wobble.uniform(0.45, 0.6)))
+    for angle in (-12, 12):
+        at = (0.19, -0.05 + wobble.uniform(-0.03, 0.04))
+        trunks.append((*at, angle + wobble.gauss(0, 8), wobble.uniform(0.018, 0.023), wobble.uniform(0.40, 0.52)))
+    trunks.append((0.15, -0.10, 62 + wobble.gauss(0, 5), 0.05, 0.27))
+    return trunks
 
 
 def _grow(
@@ -264,40 +275,14 @@ def _grow(
     steps = max(3, int(length / 0.035))
     thickness = width
     for step in range(steps):
-        angle += wobble.gauss(0.0, 0.11)
+        angle += wobble.gauss(0.0, 0.13)
         nx, ny = x + math.cos(angle) * length / steps, y + math.sin(angle) * length / steps
         strokes.append((thickness, [(x, y), (nx, ny)]))
         x, y = nx, ny
         thickness = width * (1.0 - 0.62 * (step + 1) / steps)
         if wobble.random() < 0.42:
-            turn = wobble.choice((-1.0, 1.0)) * wobble.uniform(0.45, 0.95)
+            turn = wobble.choice((-1.0, 1.0)) * wobble.uniform(0.4, 0.9)
             remaining = length * (1.0 - (step + 1) / steps)
             _grow(
                 x, y, angle + turn, thickness * 0.66, remaining * wobble.uniform(0.5, 0.85) + 0.05, wobble, strokes
             )
-
-
-@lru_cache(maxsize=8)
-def clouds(size: int) -> Array:
-    """Tileable cloud noise, mean 0, deviation 1, shape [2·size 2·size]: random phases under a power law."""
-    side = 2 * size
-    fine = np.random.Generator(np.random.PCG64(20240501))
-    base = 64
-    # The same 64 × 64 coarse spectrum at every size, so that a case looks alike at 64 and at 512 pixels.
-    spectrum = np.zeros((side, side), np.complex128)
-    phases = np.exp(2j * np.pi * fine.random((base, base)))
-    frequency = np.fft.fftfreq(base, 1.0 / base).astype(int)
-    radius = np.hypot(frequency[:, None], frequency[None, :])
-    amplitude = np.where(radius > 1.5, np.maximum(radius, 1.0) ** -1.9, 0.0)
-    spectrum[np.ix_(frequency, frequency)] = phases * amplitude
-    noise = np.fft.ifft2(spectrum).real
-    scaled: Array = ((noise - noise.mean()) / noise.std()).astype(np.float32)
-    return scaled
-
-
-def cloud_window(size: int, shape: tuple[int, ...], at: tuple[float, float]) -> npt.NDArray[np.float32]:
-    """A view of `shape` into the clouds, its corner at the fractions `at` of the spare room."""
-    noise = clouds(size)
-    top = int(at[0] * (noise.shape[0] - shape[0]))
-    left = int(at[1] * (noise.shape[1] - shape[1]))
-    return noise[top : top + shape[0], left : left + shape[1]]

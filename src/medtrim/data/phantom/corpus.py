@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ import numpy.typing as npt
 
 from medtrim.data.phantom.case import Case
 from medtrim.data.phantom.draw import draw
+from medtrim.data.phantom.png import encode_png
 from medtrim.data.phantom.report import write_report
 from medtrim.data.phantom.sampling import sample_case, sample_patient
 from medtrim.errors import ConfigError
@@ -159,23 +158,6 @@ def _work(chunks: list[list[Member]], images: Path, seed: int, size: int, worker
             yield waiting.pop(0).result()
             for chunk in islice(queue, 1):
                 waiting.append(pool.submit(_make_chunk, chunk, images, seed, size))
-
-
-def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """An 8-bit grey PNG of [H W] with no chunk beyond the image, so that equal pixels are equal bytes."""
-    height, width = pixels.shape
-    lines = np.zeros((height, width + 1), np.uint8)
-    # Filter 2 (up): the difference to the line above compresses best at little cost.
-    lines[:, 0] = 2
-    lines[0, 1:] = pixels[0]
-    np.subtract(pixels[1:], pixels[:-1], out=lines[1:, 1:])
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    body = zlib.compress(lines.tobytes(), level=1)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _write_studies(members: list[Member], rows: list[Row], path: Path, config: dict[str, int], seed: int) -> None:

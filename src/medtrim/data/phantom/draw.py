@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import numpy.typing as npt
 
-from medtrim.data.phantom import anatomy, parenchyma, pleura, skeleton
+from medtrim.data.phantom import anatomy, nodule, parenchyma, pleura, skeleton
 from medtrim.data.phantom.anatomy import AIR, Hemithorax
-from medtrim.data.phantom.bank import EXTENT, cloud_window, vessels
-from medtrim.data.phantom.case import Case, Lesion
+from medtrim.data.phantom.bank import VESSEL_VARIANTS, vessels
+from medtrim.data.phantom.case import BILATERAL, Case, Lesion
 from medtrim.data.phantom.film import expose
-from medtrim.data.phantom.frame import Array, Frame, make_frame
+from medtrim.data.phantom.frame import Array, Frame, make_frame, unit
+from medtrim.data.phantom.texture import window
+from medtrim.errors import ConfigError
 
 # Opacities first, then what lies outside the lung, so that a pneumothorax is dark over any haze.
 ORDER = (
@@ -45,6 +45,8 @@ def draw(case: Case, *, size: int = 128, rng: np.random.Generator) -> npt.NDArra
     Raises:
         ConfigError: `size` is below 32.
     """
+    if size < 32:
+        raise ConfigError(f"phantom: images are 32 pixels wide or more, got {size}")
     return expose(attenuation(case, size=size, rng=rng), case.technique, rng)
 
 
@@ -67,19 +69,21 @@ def attenuation(case: Case, *, size: int, rng: np.random.Generator) -> Array:
 
 def _vessel_layer(film: Array, frame: Frame, case: Case, lung: Hemithorax, texture: tuple[float, float]) -> None:
     """One lung with its lesions, vessels and texture, subtracted from the body."""
-    lung.air *= np.float32(1.0) + np.float32(0.022) * cloud_window(frame.size, lung.u.shape, texture)
+    anatomy.hilum(frame, lung)
+    lung.air *= np.float32(1.0) + np.float32(0.022) * window("cloud", frame.size, lung.u.shape, texture)
     for disease in ORDER:
         for lesion in case.of(disease):
-            if lung.name in lesion.sides:
+            if lung.name in (lesion.sides or BILATERAL):
                 _lesion(frame, lung, lesion)
     variant = case.patient.vessels + (5 if lung.sign < 0 else 0)
-    tree = vessels(variant % 12, frame.size)
-    marks = frame.sample(tree, EXTENT, mirror=lung.sign < 0)[lung.box]
+    tree = vessels(variant % VESSEL_VARIANTS, frame.size)
+    marks = frame.sample(tree, lung.box, mirror=lung.sign < 0)
+    marks *= unit(lung.air * np.float32(1.4))
     lung.air *= np.float32(-AIR)
     lung.air += lung.opacity
     marks *= lung.marking
-    marks *= np.clip(lung.wall * np.float32(12.0), 0.0, 1.0)
-    lung.air += marks * np.float32(0.55)
+    marks *= unit(lung.wall * np.float32(12.0))
+    lung.air += marks * np.float32(0.62)
     film[lung.box] += lung.air
 
 
@@ -96,10 +100,9 @@ def _lesion(frame: Frame, lung: Hemithorax, lesion: Lesion) -> None:
         case "atelectasis":
             parenchyma.atelectasis(frame, lung, lesion)
         case "lung lesion":
-            parenchyma.nodules(frame, lung, lesion)
+            nodule.nodules(frame, lung, lesion)
         case "pleural other":
-            wobble = random.Random(lesion.seed)
-            pleura.thickening(frame, lung, lesion, (wobble.random(), wobble.random()))
+            pleura.thickening(frame, lung, lesion)
         case "pneumothorax":
             pleura.pneumothorax(frame, lung, lesion)
         case "pleural effusion":

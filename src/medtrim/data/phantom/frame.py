@@ -12,14 +12,14 @@ from math import cos, sin
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from medtrim.data.phantom.case import Case
 
 Array = npt.NDArray[np.float32]
 Box = tuple[slice, slice]
 
-CURVE_LOW, CURVE_HIGH, CURVE_STEPS = -1.6, 1.6, 1024
+CURVE_LOW, CURVE_HIGH, CURVE_STEPS = -1.6, 1.6, 640
+EXTENT = 1.3
 CURVE_SCALE = CURVE_STEPS / (CURVE_HIGH - CURVE_LOW)
 
 
@@ -48,6 +48,9 @@ class Frame:
     x: Array
     y: Array
     row: npt.NDArray[np.intp]
+    bank_row: npt.NDArray[np.intp]
+    bank_column: npt.NDArray[np.intp]
+    bank_scale: float
 
     @property
     def pixel(self) -> float:
@@ -76,22 +79,18 @@ class Frame:
         """A tabulated x(y) looked up at every pixel of `box`."""
         return values[self.row[box]]
 
-    def sample(self, picture: Image.Image, extent: float, *, shift: float = 0.0, mirror: bool = False) -> Array:
-        """A square bank picture spanning ±`extent` thorax units, on this grid, in [0, 1]."""
-        a, b, c, d, e, f = self.matrix
-        step, scale = 2.0 / self.size, picture.width / (2.0 * extent)
-        sign = -1.0 if mirror else 1.0
-        data = (
-            sign * a * step * scale,
-            sign * b * step * scale,
-            (sign * (c - a - b - shift) + extent) * scale,
-            d * step * scale,
-            e * step * scale,
-            (f - d - e + extent) * scale,
-        )
-        shape = (self.size, self.size)
-        moved = picture.transform(shape, Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
-        return np.asarray(moved, dtype=np.float32) * np.float32(1.0 / 255.0)
+    def sample(
+        self, picture: npt.NDArray[np.uint8], box: Box, *, shift: float = 0.0, mirror: bool = False
+    ) -> Array:
+        """A bank picture at the pixels of `box`, in [0, 1]; `shift` moves it to the image's right.
+
+        The picture is finer than the film and already smoothed to the film's pixel, so the nearest sample will do.
+        """
+        moved = round(shift * self.bank_scale)
+        columns = self.bank_column[box]
+        columns = (picture.shape[1] - 1 + moved) - columns if mirror else columns - moved
+        taken = picture.ravel().take(self.bank_row[box] + columns, mode="clip")
+        return np.multiply(taken, np.float32(1.0 / 255.0), dtype=np.float32)
 
 
 def make_frame(case: Case, size: int) -> Frame:
@@ -106,18 +105,49 @@ def make_frame(case: Case, size: int) -> Frame:
     a, b, cc, d, e, f = (np.float32(m) for m in matrix)
     x = (a * across + cc) + b * along
     y = (d * across + f) + e * along
-    row = ((y - np.float32(CURVE_LOW)) * np.float32(CURVE_SCALE)).astype(np.intp)
-    np.clip(row, 0, CURVE_STEPS - 1, out=row)
-    return Frame(size, matrix, x, y, row)
+    row = _index(y, -CURVE_LOW, CURVE_SCALE, CURVE_STEPS)
+    side = bank_side(size)
+    scale = side / (2.0 * EXTENT)
+    bank_row = _index(y, EXTENT, scale, side)
+    bank_row *= side
+    return Frame(size, matrix, x, y, row, bank_row, _index(x, EXTENT, scale, side), scale)
+
+
+def _index(values: Array, offset: float, scale: float, count: int) -> npt.NDArray[np.intp]:
+    index = ((values + np.float32(offset)) * np.float32(scale)).astype(np.intp)
+    np.maximum(index, 0, out=index)
+    np.minimum(index, count - 1, out=index)
+    return index
+
+
+def fineness(size: int) -> int:
+    """How many samples of a bank picture there are to a pixel of a film of `size` pixels."""
+    return 4 if size <= 160 else 2
+
+
+def bank_side(size: int) -> int:
+    """Samples along an edge of a bank picture, which spans ±EXTENT thorax units."""
+    return round(EXTENT * size) * fineness(size)
+
+
+def unit(values: Array) -> Array:
+    """`values` cut off below 0 and above 1; faster than `numpy.clip` on small arrays."""
+    cut = np.maximum(values, np.float32(0.0))
+    return np.minimum(cut, np.float32(1.0), out=cut)
 
 
 def ramp(distance: Array, width: float) -> Array:
     """0 below -width/2, 1 above width/2, linear between: an antialiased edge."""
-    edge: Array = np.clip(distance * np.float32(1.0 / width) + np.float32(0.5), 0.0, 1.0)
+    edge: Array = distance * np.float32(1.0 / width)
+    edge += np.float32(0.5)
+    np.maximum(edge, np.float32(0.0), out=edge)
+    np.minimum(edge, np.float32(1.0), out=edge)
     return edge
 
 
 def dome(values: Array) -> Array:
     """1 - v² where |v| < 1, else 0: a cheap bump."""
-    bump: Array = np.maximum(np.float32(1.0) - values * values, np.float32(0.0))
+    bump: Array = values * values
+    np.subtract(np.float32(1.0), bump, out=bump)
+    np.maximum(bump, np.float32(0.0), out=bump)
     return bump
