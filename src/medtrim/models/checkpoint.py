@@ -15,6 +15,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, VisionTextDualEncode
 
 from medtrim.errors import ModelError
 from medtrim.models.dual_encoder import EncoderBundle, check_bundle
+from medtrim.models.quiet import quiet
 from medtrim.types import Provenance
 
 FACTS = "medtrim.json"
@@ -51,7 +52,8 @@ def save_checkpoint(
 
 def write_bundle(bundle: EncoderBundle, folder: Path, provenance: Provenance, *, card: str | None = None) -> None:
     """Write the files of a checkpoint into an existing folder."""
-    bundle.model.save_pretrained(folder)
+    with quiet():
+        bundle.model.save_pretrained(folder)
     bundle.tokenizer.save_pretrained(folder)
     bundle.image_processor.save_pretrained(folder)
     facts = json.dumps(asdict(provenance), indent=2, sort_keys=True, ensure_ascii=False)
@@ -68,11 +70,12 @@ def load_checkpoint(source: Path | str) -> EncoderBundle:
     """
     name = str(source)
     try:
-        bundle = EncoderBundle(
-            model=VisionTextDualEncoderModel.from_pretrained(name).train(False),
-            tokenizer=AutoTokenizer.from_pretrained(name),
-            image_processor=AutoImageProcessor.from_pretrained(name),  # type: ignore[no-untyped-call]
-        )
+        with quiet():
+            bundle = EncoderBundle(
+                model=VisionTextDualEncoderModel.from_pretrained(name).train(False),
+                tokenizer=AutoTokenizer.from_pretrained(name),
+                image_processor=AutoImageProcessor.from_pretrained(name),  # type: ignore[no-untyped-call]
+            )
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise ModelError(f"checkpoint {name!r} cannot be loaded: {error}") from error
     check_bundle(bundle)

@@ -24,6 +24,7 @@ from transformers import (
 from medtrim.errors import ModelError
 from medtrim.models.config import ModelConfig, load_preset
 from medtrim.models.images import channel_statistics, input_size, make_image_processor
+from medtrim.models.quiet import quiet
 from medtrim.models.tokenizer import train_wordpiece
 
 
@@ -171,6 +172,7 @@ def _with_hidden_size(config: PretrainedConfig) -> PretrainedConfig:
 
 def _load(loader: Any, name: str, what: str, **options: Any) -> Any:
     try:
-        return loader.from_pretrained(name, **options)
+        with quiet():
+            return loader.from_pretrained(name, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"{what} {name!r} cannot be loaded: {error}") from error

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import BaseImageProcessor, Trainer, TrainingArguments
-from transformers.trainer_callback import TrainerState
+from transformers.trainer_callback import PrinterCallback, TrainerState
 
 from medtrim.errors import TrainingError
 from medtrim.models import to_pixel_values
@@ -63,6 +63,7 @@ class AlignmentTrainer(Trainer):
         callbacks: list[Any],
     ) -> None:
         super().__init__(model=module, args=args, train_dataset=dataset, callbacks=callbacks)
+        self.remove_callback(PrinterCallback)  # the library never prints
         self.module = module
         self.dataset = dataset
         self.knowledge = knowledge
