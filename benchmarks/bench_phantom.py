@@ -56,10 +56,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             start, cpu = time.perf_counter(), _cpu_seconds()
             make_corpus(options.studies, Path(folder), size=size, workers=workers)
-            seconds = time.perf_counter() - start
-        print(
-            f"{options.studies} studies, {workers} process(es): {seconds:.2f} s, {options.studies / seconds:.0f}/s"
-        )
+            seconds, cpu = time.perf_counter() - start, _cpu_seconds() - cpu
+        rate, each = options.studies / seconds, cpu / options.studies * 1e3
+        print(f"{options.studies} studies by {workers}: {seconds:.2f} s, {rate:.0f}/s, {each:.2f} ms CPU each")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from math import cos, sin
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from medtrim.data.phantom.case import Case
 
-Array = npt.NDArray[np.float32]
+# In fact float32 throughout; numpy's stubs widen float32 scalars times arrays.
+Array = npt.NDArray[np.floating[Any]]
 Box = tuple[slice, slice]
 
 CURVE_LOW, CURVE_HIGH, CURVE_STEPS = -1.6, 1.6, 640
