@@ -14,6 +14,7 @@ from medtrim.types import Annotation, Finding, Mention, Study
 CACHE_SIZE = 200_000
 # "It is small. It is on the left.": at most so many sentences go on about one before them.
 MAX_JOINED = 3
+MAX_LOOSE = 200
 
 
 class Recognizer:
@@ -26,6 +27,7 @@ class Recognizer:
     def __init__(self, ontology: Ontology | None = None) -> None:
         self.ontology = ontology or load_ontology()
         self.reader = SentenceReader(self.ontology)
+        self.max_joined = MAX_JOINED
         self._readings: OrderedDict[str, SentenceReading] = OrderedDict()
 
     def annotate(self, study: Study) -> Annotation:
@@ -53,12 +55,16 @@ class Recognizer:
             for found in self.unit_findings(text[span.start : span.end])
         )
 
+    def goes_on(self, sentence: str) -> bool:
+        """Whether `sentence` names no finding and describes the one before it."""
+        return len(sentence) <= MAX_LOOSE and self._reading(sentence).loose is not None
+
     def units(self, text: str) -> list[Span]:
         """The pieces of `text` that are read on their own: sentences, each with those that go on about it."""
         spans: list[Span] = []
         joined = 0
         for span in split_sentences(text):
-            if spans and joined < MAX_JOINED and self._reading(text[span.start : span.end]).loose is not None:
+            if spans and joined < self.max_joined and self.goes_on(text[span.start : span.end]):
                 spans[-1] = Span(spans[-1].start, span.end)
                 joined += 1
             else:

@@ -11,13 +11,53 @@ _MASK_WORD = re.compile(r"x{3,}\Z", re.IGNORECASE)
 
 # A sentence ends at . ! ? before white space (or glued to a capital, a frequent slip), at a blank line, and at a
 # line that begins a list entry or a heading. A single line break is white space: reports wrap their lines.
+# Every alternative begins with one of four characters, so that the search skips to them.
 _BOUNDARY = re.compile(
-    r"(?<=[.!?])\s+"
-    r"|(?<=[a-z\])][.])(?=[A-Z][a-z ])"
-    r"|[ \t\r]*\n[ \t\r]*\n\s*"
-    r"|\s*\n\s*(?=(?:\d{1,2}[.)]|[-*•])\s|[A-Z][A-Za-z ,/]{0,40}:)"
+    r"[.!?]\s+"
+    r"|\.(?<=[a-z\])]\.)(?=[A-Z][a-z ])"
+    r"|\n(?:[ \t\r]*\n\s*|[ \t\r]*(?=(?:\d{1,2}[.)]|[-*•])\s|[A-Z][A-Za-z ,/]{0,40}:))"
 )
 _ABBREVIATION = re.compile(r"\b(?:vs|dr|mr|mrs|approx|e\.g|i\.e|eg|ie|cf)\.\Z", re.IGNORECASE)
+# The last letters of those abbreviations: a look at two characters spares most sentences the search.
+_ABBREVIATION_ENDS = frozenset(
+    a + b for a, b in ("vs", "VS", "dr", "DR", "Dr", "mr", "Mr", "rs", "ox", ".g", ".e", "eg", "ie", "cf")
+)
+# The last letters of those abbreviations: a look at two characters spares most sentences the search.
+_ABBREVIATION_ENDS = frozenset(
+    a + b for a, b in ("vs", "VS", "dr", "DR", "Dr", "mr", "Mr", "rs", "ox", ".g", ".e", "eg", "ie", "cf")
+)
+# The last letters of those abbreviations: a look at two characters spares most sentences the search.
+_ABBREVIATION_ENDS = frozenset(
+    a + b for a, b in ("vs", "VS", "dr", "DR", "Dr", "mr", "Mr", "rs", "ox", ".g", ".e", "eg", "ie", "cf")
+)
+# The last letters of those abbreviations: a look at two characters spares most sentences the search.
+_ABBREVIATION_ENDS = frozenset(
+    a + b for a, b in ("vs", "VS", "dr", "DR", "Dr", "mr", "Mr", "rs", "ox", ".g", ".e", "eg", "ie", "cf")
+)
+# The last letters of those abbreviations: a look at two characters spares most sentences the search.
+_ABBREVIATION_ENDS = frozenset(
+    a + b for a, b in ("vs", "VS", "dr", "DR", "Dr", "mr", "Mr", "rs", "ox", ".g", ".e", "eg", "ie", "cf")
+)
+# The last letters of those abbreviations: a look at two characters spares most sentences the search.
+_ABBREVIATION_ENDS = frozenset(
+    a + b for a, b in ("vs", "VS", "dr", "DR", "Dr", "mr", "Mr", "rs", "ox", ".g", ".e", "eg", "ie", "cf")
+)
+# The last letters of those abbreviations: a look at two characters spares most sentences the search.
+_ABBREVIATION_ENDS = frozenset(
+    a + b for a, b in ("vs", "dr", "Dr", "mr", "Mr", "rs", "ox", ".g", ".e", "eg", "ie", "cf")
+)
+# The last letters of those abbreviations: a look at two characters spares most sentences the search.
+_ABBREVIATION_ENDS = frozenset(
+    a + b for a, b in ("vs", "dr", "Dr", "mr", "Mr", "rs", "ox", ".g", ".e", "eg", "ie", "cf")
+)
+# The last letters of those abbreviations: a look at two characters spares most sentences the search.
+_ABBREVIATION_ENDS = frozenset(
+    a + b for a, b in ("vs", "dr", "Dr", "mr", "Mr", "rs", "ox", ".g", ".e", "eg", "ie", "cf")
+)
+# The last letters of those abbreviations: a look at two characters spares most sentences the search.
+_ABBREVIATION_ENDS = frozenset(
+    a + b for a, b in ("vs", "dr", "Dr", "mr", "Mr", "rs", "ox", ".g", ".e", "eg", "ie", "cf")
+)
 _LIST_MARK = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•])?\s*\Z")
 
 # No sentence is read as longer than this many characters: a megabyte without a full stop stays linear.
@@ -69,39 +109,187 @@ def tokenize(text: str) -> Tokens:
     return Tokens(words, starts, ends)
 
 
+def sentence_bounds(text: str) -> list[tuple[int, int]]:
+    """`split_sentences` as bare (start, end) pairs, for the inner loop over a corpus."""
+    bounds: list[tuple[int, int]] = []
+    start = 0
+    for match in _BOUNDARY.finditer(text):
+        cut, end = match.span()
+        if text[cut] != "\n":
+            cut += 1
+            if text[cut - 3 : cut - 1] in _ABBREVIATION_ENDS and _ABBREVIATION.search(text, max(0, cut - 8), cut):
+                continue
+        _append(bounds, text, start, cut)
+        start = end
+    _append(bounds, text, start, len(text))
+    return bounds
+
+
+def sentence_bounds(text: str) -> list[tuple[int, int]]:
+    """`split_sentences` as bare (start, end) pairs, for the inner loop over a corpus."""
+    bounds: list[tuple[int, int]] = []
+    start = 0
+    for match in _BOUNDARY.finditer(text):
+        cut, end = match.span()
+        if text[cut] != "\n":
+            cut += 1
+            if text[cut - 3 : cut - 1] in _ABBREVIATION_ENDS and _ABBREVIATION.search(text, max(0, cut - 8), cut):
+                continue
+        _append(bounds, text, start, cut)
+        start = end
+    _append(bounds, text, start, len(text))
+    return bounds
+
+
+def sentence_bounds(text: str) -> list[tuple[int, int]]:
+    """`split_sentences` as bare (start, end) pairs, for the inner loop over a corpus."""
+    bounds: list[tuple[int, int]] = []
+    start = 0
+    for match in _BOUNDARY.finditer(text):
+        cut, end = match.span()
+        if text[cut] != "\n":
+            cut += 1
+            if text[cut - 3 : cut - 1] in _ABBREVIATION_ENDS and _ABBREVIATION.search(text, max(0, cut - 8), cut):
+                continue
+        _append(bounds, text, start, cut)
+        start = end
+    _append(bounds, text, start, len(text))
+    return bounds
+
+
+def sentence_bounds(text: str) -> list[tuple[int, int]]:
+    """`split_sentences` as bare (start, end) pairs, for the inner loop over a corpus."""
+    bounds: list[tuple[int, int]] = []
+    start = 0
+    for match in _BOUNDARY.finditer(text):
+        cut, end = match.span()
+        if text[cut] != "\n":
+            cut += 1
+            if text[cut - 3 : cut - 1] in _ABBREVIATION_ENDS and _ABBREVIATION.search(text, max(0, cut - 8), cut):
+                continue
+        _append(bounds, text, start, cut)
+        start = end
+    _append(bounds, text, start, len(text))
+    return bounds
+
+
+def sentence_bounds(text: str) -> list[tuple[int, int]]:
+    """`split_sentences` as bare (start, end) pairs, for the inner loop over a corpus."""
+    bounds: list[tuple[int, int]] = []
+    start = 0
+    for match in _BOUNDARY.finditer(text):
+        cut, end = match.span()
+        if text[cut] != "\n":
+            cut += 1
+            if text[cut - 3 : cut - 1] in _ABBREVIATION_ENDS and _ABBREVIATION.search(text, max(0, cut - 8), cut):
+                continue
+        _append(bounds, text, start, cut)
+        start = end
+    _append(bounds, text, start, len(text))
+    return bounds
+
+
+def sentence_bounds(text: str) -> list[tuple[int, int]]:
+    """`split_sentences` as bare (start, end) pairs, for the inner loop over a corpus."""
+    bounds: list[tuple[int, int]] = []
+    start = 0
+    for match in _BOUNDARY.finditer(text):
+        cut, end = match.span()
+        if text[cut] != "\n":
+            cut += 1
+            if text[cut - 3 : cut - 1] in _ABBREVIATION_ENDS and _ABBREVIATION.search(text, max(0, cut - 8), cut):
+                continue
+        _append(bounds, text, start, cut)
+        start = end
+    _append(bounds, text, start, len(text))
+    return bounds
+
+
+def sentence_bounds(text: str) -> list[tuple[int, int]]:
+    """`split_sentences` as bare (start, end) pairs, for the inner loop over a corpus."""
+    bounds: list[tuple[int, int]] = []
+    start = 0
+    for match in _BOUNDARY.finditer(text):
+        cut, end = match.span()
+        if text[cut] != "\n":
+            cut += 1
+            if text[cut - 3 : cut - 1] in _ABBREVIATION_ENDS and _ABBREVIATION.search(text, max(0, cut - 8), cut):
+                continue
+        _append(bounds, text, start, cut)
+        start = end
+    _append(bounds, text, start, len(text))
+    return bounds
+
+
+def sentence_bounds(text: str) -> list[tuple[int, int]]:
+    """`split_sentences` as bare (start, end) pairs, for the inner loop over a corpus."""
+    bounds: list[tuple[int, int]] = []
+    start = 0
+    for match in _BOUNDARY.finditer(text):
+        cut, end = match.span()
+        if text[cut] != "\n":
+            cut += 1
+            if text[cut - 3 : cut - 1] in _ABBREVIATION_ENDS and _ABBREVIATION.search(text, max(0, cut - 8), cut):
+                continue
+        _append(bounds, text, start, cut)
+        start = end
+    _append(bounds, text, start, len(text))
+    return bounds
+
+
+def sentence_bounds(text: str) -> list[tuple[int, int]]:
+    """`split_sentences` as bare (start, end) pairs, for the inner loop over a corpus."""
+    bounds: list[tuple[int, int]] = []
+    start = 0
+    for match in _BOUNDARY.finditer(text):
+        cut, end = match.span()
+        if text[cut] != "\n":
+            cut += 1
+            if text[cut - 3 : cut - 1] in _ABBREVIATION_ENDS and _ABBREVIATION.search(text, max(0, cut - 8), cut):
+                continue
+        _append(bounds, text, start, cut)
+        start = end
+    _append(bounds, text, start, len(text))
+    return bounds
+
+
+def sentence_bounds(text: str) -> list[tuple[int, int]]:
+    """`split_sentences` as bare (start, end) pairs, for the inner loop over a corpus."""
+    bounds: list[tuple[int, int]] = []
+    start = 0
+    for match in _BOUNDARY.finditer(text):
+        cut, end = match.span()
+        if text[cut] != "\n":
+            cut += 1
+            if text[cut - 3 : cut - 1] in _ABBREVIATION_ENDS and _ABBREVIATION.search(text, max(0, cut - 8), cut):
+                continue
+        _append(bounds, text, start, cut)
+        start = end
+    _append(bounds, text, start, len(text))
+    return bounds
+
+
 def split_sentences(text: str) -> list[Span]:
     """The sentences of a section, in order, trimmed of white space.
 
     List marks ("1.", "-") are no part of a sentence, so that the same sentence reads the same in any list.
     """
-    spans: list[Span] = []
-    start = 0
-    for match in _BOUNDARY.finditer(text):
-        cut = match.start()
-        if cut > 0 and text[cut - 1] == "." and _is_abbreviation(text, cut):
-            continue
-        _append(spans, text, start, cut)
-        start = match.end()
-    _append(spans, text, start, len(text))
-    return spans
+    return [Span(start, end) for start, end in sentence_bounds(text)]
 
 
-def _is_abbreviation(text: str, cut: int) -> bool:
-    """Whether the full stop before `cut` ends an abbreviation ("vs.") and not a sentence."""
-    return _ABBREVIATION.search(text, max(0, cut - 8), cut) is not None
-
-
-def _append(spans: list[Span], text: str, start: int, end: int) -> None:
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
+def _append(bounds: list[tuple[int, int]], text: str, start: int, end: int) -> None:
+    if start >= end:
+        return
+    if text[start].isspace() or text[end - 1].isspace():
+        piece = text[start:end]
+        start += len(piece) - len(piece.lstrip())
+        end -= len(piece) - len(piece.rstrip())
     while end - start > MAX_SENTENCE:
         cut = text.rfind(" ", start + 1, start + MAX_SENTENCE)
         cut = cut if cut > start else start + MAX_SENTENCE
-        spans.append(Span(start, cut))
+        bounds.append((start, cut))
         start = cut
         while start < end and text[start].isspace():
             start += 1
-    if end > start and not (end - start < 4 and _LIST_MARK.match(text, start, end)):
-        spans.append(Span(start, end))
+    if end - start > 3 or (end > start and not _LIST_MARK.match(text, start, end)):
+        bounds.append((start, end))
