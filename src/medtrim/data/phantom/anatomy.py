@@ -74,14 +74,14 @@ def mediastinal_borders(case: Case) -> dict[str, Array]:
     """Distance of the mediastinal border from the midline as tabulated curves of y, one a side."""
     y = curve_axis()
     total = case.cardiothoracic_ratio * 2.0 * WALL
-    reach = {"left": 0.655 * total, "right": 0.345 * total}
+    reach = {"left": 0.64 * total, "right": 0.36 * total}
     centre = diaphragm_dome(case, "left") - 0.12
     aorta = case.patient.aorta
     ventricle = np.sin(unit((y + 0.14) / (centre + 0.14)) * (np.pi / 2.0)) ** 1.25
     ventricle *= 1.0 - 0.35 * unit((y - centre) / 0.35) ** 2
     left = 0.125 + 0.075 * aorta * dome((y + 0.37) / 0.125) + 0.035 * dome((y + 0.14) / 0.10)
     left = left + (reach["left"] - 0.125) * ventricle
-    atrium = dome((y - centre + 0.02) / 0.36) ** 0.6
+    atrium = dome((y - diaphragm_dome(case, "right") + 0.095) / 0.36) ** 0.6
     right = 0.115 + 0.02 * dome((y + 0.22) / 0.22) * aorta + (reach["right"] - 0.115) * atrium
     for lesion in case.of("enlarged cardiomediastinum"):
         extra = (0.075, 0.13, 0.195)[lesion.grade] + 0.025 * lesion.extent

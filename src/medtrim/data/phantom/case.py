@@ -106,6 +106,6 @@ class Case:
         """Widest heart over widest inner thorax, as drawn: below 0.5 unless cardiomegaly is drawn."""
         ratio = self.patient.cardiothoracic_ratio
         for lesion in self.of("cardiomegaly"):
-            low, high = ((0.525, 0.56), (0.585, 0.63), (0.66, 0.73))[lesion.grade]
+            low, high = ((0.525, 0.56), (0.58, 0.62), (0.645, 0.70))[lesion.grade]
             ratio = low + (high - low) * lesion.extent
         return ratio

@@ -10,7 +10,7 @@ from medtrim.data.phantom.anatomy import AIR, Hemithorax
 from medtrim.data.phantom.bank import VESSEL_VARIANTS, vessels
 from medtrim.data.phantom.case import BILATERAL, Case, Lesion
 from medtrim.data.phantom.film import expose
-from medtrim.data.phantom.frame import Array, Frame, make_frame, unit
+from medtrim.data.phantom.frame import Array, Frame, make_frame, ramp, unit
 from medtrim.data.phantom.texture import window
 from medtrim.errors import ConfigError
 
@@ -80,6 +80,8 @@ def _vessel_layer(film: Array, frame: Frame, case: Case, lung: Hemithorax, textu
     marks = frame.sample(tree, lung.box, mirror=lung.sign < 0)
     marks *= unit(lung.air * np.float32(1.4))
     lung.air *= np.float32(-AIR)
+    # Whatever is drawn in one pleural cavity ends at the midline.
+    lung.opacity *= ramp(lung.u - np.float32(0.03), 0.06)
     lung.air += lung.opacity
     marks *= lung.marking
     marks *= unit(lung.wall * np.float32(12.0))
