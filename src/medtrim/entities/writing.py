@@ -1,0 +1,82 @@
+"""Writing annotations as they come: bounded memory, one atomic file, the same bytes however they were batched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from medtrim.entities.ontology import Ontology
+from medtrim.types import ASSERTIONS, Provenance, schemas
+from medtrim.types.tables import Progress, no_progress
+
+# Rows of one Parquet row group. Fixed, because the bytes of the file depend on it.
+ROW_GROUP = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How many reports were annotated, and their findings by assertion."""
+
+    reports: int
+    findings: Mapping[str, int]
+
+
+def annotations_provenance(ontology: Ontology) -> Provenance:
+    """Provenance of an annotations table: which ontology made it, and what contradicts what in it."""
+    axes = {axis: dict(levels) for axis, levels in ontology.contradictions.axes.items()}
+    return Provenance("annotations", ontology=ontology.ref, extra={"contradictions": axes})
+
+
+def write_annotations(
+    batches: Iterable[pa.RecordBatch],
+    path: Path | str,
+    ontology: Ontology,
+    *,
+    total: int = 0,
+    progress: Progress = no_progress,
+) -> Written:
+    """Write annotation batches as one Parquet table.
+
+    The file appears under its name only when it is whole. What a killed run leaves is `.NAME.part` beside it, which
+    the next run overwrites and which nothing reads.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    schema = schemas.ANNOTATIONS.with_metadata(annotations_provenance(ontology).to_metadata())
+    counts: dict[str, int] = dict.fromkeys(ASSERTIONS, 0)
+    waiting: list[pa.RecordBatch] = []
+    rows = done = 0
+    try:
+        with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+            for batch in batches:
+                waiting.append(batch)
+                rows += batch.num_rows
+                done += batch.num_rows
+                assertions = pc.struct_field(pc.list_flatten(batch.column(1)), "assertion")
+                for row in pc.value_counts(assertions).to_pylist():
+                    counts[row["values"]] += row["counts"]
+                while rows >= ROW_GROUP:
+                    waiting = _write_group(writer, waiting, ROW_GROUP)
+                    rows -= ROW_GROUP
+                progress(done, total)
+            if rows:
+                _write_group(writer, waiting, rows)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return Written(done, counts)
+
+
+def _write_group(writer: pq.ParquetWriter, waiting: list[pa.RecordBatch], rows: int) -> list[pa.RecordBatch]:
+    """Write the first `rows` rows as one row group; returns what is left."""
+    table = pa.Table.from_batches(waiting)
+    group = table.slice(0, rows).combine_chunks()
+    writer.write_table(group.replace_schema_metadata(writer.schema.metadata), row_group_size=rows)
+    rest = table.slice(rows)
+    return list(rest.to_batches())
