@@ -1,1 +1,46 @@
 """What an aligned model is worth: retrieval, classification, and intervals for both."""
+
+from medtrim.evaluation.bootstrap import PatientBootstrap
+from medtrim.evaluation.compare import Difference, compare, write_comparison
+from medtrim.evaluation.embed import (
+    Embeddings,
+    embed_images,
+    embed_studies,
+    embed_texts,
+    read_embeddings,
+    write_embeddings,
+)
+from medtrim.evaluation.evaluate import EvaluationOptions, Judged, evaluate, evaluate_embeddings
+from medtrim.evaluation.figures import Figure
+from medtrim.evaluation.reference import Reference, make_reference
+from medtrim.evaluation.result import EvaluationResult, read_evaluation, write_evaluation
+from medtrim.evaluation.retrieval import DIRECTION_NAMES, DIRECTIONS, evaluate_retrieval, top_studies
+from medtrim.evaluation.truth import annotations_of_column
+
+__all__ = [
+    "DIRECTIONS",
+    "DIRECTION_NAMES",
+    "Difference",
+    "Embeddings",
+    "EvaluationOptions",
+    "EvaluationResult",
+    "Figure",
+    "Judged",
+    "PatientBootstrap",
+    "Reference",
+    "annotations_of_column",
+    "compare",
+    "embed_images",
+    "embed_studies",
+    "embed_texts",
+    "evaluate",
+    "evaluate_embeddings",
+    "evaluate_retrieval",
+    "make_reference",
+    "read_embeddings",
+    "read_evaluation",
+    "top_studies",
+    "write_comparison",
+    "write_embeddings",
+    "write_evaluation",
+]

@@ -45,7 +45,7 @@ def diagnose(
     gaps = np.linalg.norm(sums / counts, axis=1)
     nothing = np.full(bootstrap.resamples, np.nan)
     return [
-        make_figure("modality gap", modality_gap(image, text), gaps, n=len(rows)),
-        make_figure("effective rank", effective_rank(image), nothing, n=len(rows), label="image"),
-        make_figure("effective rank", effective_rank(text), nothing, n=len(rows), label="text"),
+        make_figure("diagnostic", "modality gap", modality_gap(image, text), gaps, n=len(rows)),
+        make_figure("diagnostic", "effective rank", effective_rank(image), nothing, n=len(rows), label="image"),
+        make_figure("diagnostic", "effective rank", effective_rank(text), nothing, n=len(rows), label="text"),
     ]

@@ -15,7 +15,8 @@ class Figure:
     """A number and its 95 % interval by patient-level bootstrap.
 
     Attributes:
-        metric: what was measured, such as `disease P@10` (docs/evaluation.md defines each).
+        task: `retrieval`, `zero-shot`, `zero-shot side` (…), `probe 10%` (…) or `diagnostic`.
+        metric: what was measured, such as `disease P@10` or `AUROC` (docs/evaluation.md defines each).
         n: queries or studies that it rests on; those that leave it undefined are not among them.
         direction: `i2t`, `t2i`, `i2i`, `t2t` (query to gallery), or empty.
         queries: `abnormal` (the headline), `normal`, `all`, or empty where there are no queries.
@@ -24,6 +25,7 @@ class Figure:
         replicates: the statistic in each resample.
     """
 
+    task: str
     metric: str
     value: float
     low: float
@@ -36,12 +38,13 @@ class Figure:
     replicates: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
 
     @property
-    def key(self) -> tuple[str, str, str, str]:
+    def key(self) -> tuple[str, str, str, str, str]:
         """What tells figures of one evaluation apart."""
-        return self.metric, self.direction, self.queries, self.label
+        return self.task, self.metric, self.direction, self.queries, self.label
 
 
 def make_figure(
+    task: str,
     metric: str,
     value: float,
     replicates: Replicates,
@@ -55,6 +58,7 @@ def make_figure(
     """A figure with the percentile interval of its replicates."""
     bounds = interval(replicates)
     return Figure(
+        task=task,
         metric=metric,
         value=float(value),
         low=bounds.low,
@@ -99,6 +103,7 @@ def figure_of(
     top, bottom, rows = values.numerator[defined], values.denominator[defined], queries[defined]
     total = float(bottom.sum())
     return make_figure(
+        "retrieval",
         values.metric,
         float(top.sum()) / total if total > 0 else float("nan"),
         bootstrap.ratio(top, bottom, rows),

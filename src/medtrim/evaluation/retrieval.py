@@ -143,6 +143,7 @@ def _median_rank(
 ) -> Figure:
     replicates = bootstrap.median(ranks, rows)
     return make_figure(
+        "retrieval",
         "median rank",
         lower_median(ranks),
         replicates,
@@ -246,6 +247,7 @@ def _separation(
     }
     return [
         make_figure(
+            "retrieval",
             metric,
             result.value,
             result.replicates,

@@ -1,0 +1,245 @@
+"""One call from a checkpoint, or from embeddings, to every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medtrim.data.cache import ImageCache
+from medtrim.data.splits import check_patient_overlap, select_split
+from medtrim.errors import TableError
+from medtrim.evaluation.bootstrap import PatientBootstrap
+from medtrim.evaluation.diagnostics import diagnose
+from medtrim.evaluation.embed import Embeddings, embed_studies, embed_texts
+from medtrim.evaluation.figures import Figure
+from medtrim.evaluation.linear_probe import FRACTIONS, linear_probe
+from medtrim.evaluation.prompts import PromptConfig, load_prompts
+from medtrim.evaluation.reference import Reference, make_reference
+from medtrim.evaluation.result import EvaluationResult
+from medtrim.evaluation.retrieval import DIRECTIONS, evaluate_retrieval
+from medtrim.evaluation.zero_shot import MIN_COUNT, EncodeTexts, disease_labels, enough, zero_shot
+from medtrim.models import EncoderBundle
+from medtrim.types import DEFAULT_CONTRADICTIONS, DISEASES, Annotation, Contradictions, Study
+from medtrim.types.tables import Progress, no_progress
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What to measure and how.
+
+    Attributes:
+        resamples, seed: of the bootstrap; the seed also draws the probes' training patients.
+        zero_shot, probes: whether to classify.
+        probe_fractions, probe_repeats: shares of the training patients, and draws of each share below 1.
+        min_count: a label is judged where this many studies have it and as many do not.
+        diseases: those that count, in retrieval and as labels.
+        contradictions: of descriptors, as the annotations' ontology has them.
+    """
+
+    directions: Sequence[str] = DIRECTIONS
+    resamples: int = 1000
+    seed: int = 0
+    zero_shot: bool = True
+    probes: bool = True
+    probe_fractions: Sequence[float] = FRACTIONS
+    probe_repeats: int = 3
+    min_count: int = MIN_COUNT
+    diseases: Sequence[str] = DISEASES
+    contradictions: Contradictions = DEFAULT_CONTRADICTIONS
+    batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Studies to judge with: embeddings, truth and patients in the order of the study ids."""
+
+    embeddings: Embeddings
+    reference: Reference
+    patients: tuple[str, ...]
+
+    @classmethod
+    def align(
+        cls,
+        embeddings: Embeddings,
+        annotations: Sequence[Annotation],
+        patients: Mapping[str, str],
+        *,
+        options: EvaluationOptions,
+    ) -> Judged:
+        """Bring embeddings, truth and patients into one order.
+
+        Raises:
+            TableError: an embedded study has no annotation or no patient.
+        """
+        known = {a.study_id: a for a in annotations}
+        missing = [s for s in embeddings.study_ids if s not in known]
+        if missing:
+            shown = ", ".join(map(repr, missing[:5])) + (" …" if len(missing) > 5 else "")
+            raise TableError(f"annotations: {len(missing)} evaluated studies are not in them: {shown}")
+        ordered = sorted(embeddings.study_ids)
+        nameless = [s for s in ordered if not patients.get(s)]
+        if nameless:
+            raise TableError(f"{len(nameless)} evaluated studies without a patient, the first is {nameless[0]!r}")
+        reference = make_reference(
+            [known[s] for s in ordered], diseases=options.diseases, contradictions=options.contradictions
+        )
+        return cls(embeddings.select(ordered), reference, tuple(patients[s] for s in ordered))
+
+
+def evaluate(
+    bundle: EncoderBundle,
+    studies: Sequence[Study],
+    annotations: Sequence[Annotation],
+    *,
+    method: str,
+    cache: ImageCache | None = None,
+    root: Path | str | None = None,
+    split: str = "test",
+    train_split: str = "train",
+    tune_split: str = "val",
+    options: EvaluationOptions | None = None,
+    prompts: PromptConfig | None = None,
+    progress: Progress = no_progress,
+) -> EvaluationResult:
+    """Embed the studies of `split` and judge them against `annotations`.
+
+    The studies of `train_split` are embedded for linear probes, those of `tune_split` (where there are any) to set
+    the threshold of zero-shot F1. Without a training split there are no probes, and the facts say so.
+
+    Args:
+        method: name in the tables.
+        cache, root: where the images are, as `embed_studies` takes them.
+
+    Raises:
+        TableError: no study in `split`, a patient in two splits, or a study without annotation or patient.
+    """
+    options = options or EvaluationOptions()
+    used = {split, train_split, tune_split}
+    check_patient_overlap(s for s in studies if s.split in used)
+    patients = {s.study_id: s.patient_id for s in studies}
+    select_split(studies, split)
+    wanted = [split]
+    wanted += [train_split] if options.probes and train_split != split else []
+    wanted += [tune_split] if options.zero_shot and tune_split != split else []
+    chosen = [s for s in studies if s.split in wanted]
+    embedded = embed_studies(bundle, chosen, cache, root=root, batch_size=options.batch_size, progress=progress)
+    usable = set(embedded.study_ids)
+    parts: dict[str, Judged] = {}
+    for name in dict.fromkeys(wanted):
+        ids = [s.study_id for s in chosen if s.split == name and s.study_id in usable]
+        if ids:
+            parts[name] = Judged.align(embedded.select(ids), annotations, patients, options=options)
+    if split not in parts:
+        raise TableError(f"no study of split {split!r} has a usable image")
+    result = evaluate_embeddings(
+        parts[split],
+        method=method,
+        train=parts.get(train_split) if train_split != split else None,
+        tuning=parts.get(tune_split) if tune_split != split else None,
+        encode=lambda texts: embed_texts(bundle, texts),
+        prompts=prompts,
+        options=options,
+    )
+    counts = {f"{name}_studies": len(part.patients) for name, part in parts.items()}
+    rejected = sum(r.study_id in {s.study_id for s in chosen if s.split == split} for r in embedded.rejects)
+    facts = {**result.facts, "split": split, **counts, "test_rejects": rejected, "rejects": len(embedded.rejects)}
+    return replace(result, facts=facts, embeddings=replace(parts[split].embeddings, rejects=embedded.rejects))
+
+
+def evaluate_embeddings(
+    test: Judged,
+    *,
+    method: str,
+    train: Judged | None = None,
+    tuning: Judged | None = None,
+    encode: EncodeTexts | None = None,
+    prompts: PromptConfig | None = None,
+    options: EvaluationOptions | None = None,
+) -> EvaluationResult:
+    """Judge embeddings, whatever made them: zero-shot needs `encode`, probes need `train`."""
+    options = options or EvaluationOptions()
+    bootstrap = PatientBootstrap(test.patients, resamples=options.resamples, seed=options.seed)
+    image, text = test.embeddings.image, test.embeddings.text
+    retrieval = evaluate_retrieval(image, text, test.reference, bootstrap, directions=options.directions)
+    figures: list[Figure] = [*retrieval.figures, *diagnose(image, text, bootstrap)]
+    if options.zero_shot and encode is not None:
+        figures += zero_shot(
+            image,
+            test.reference,
+            bootstrap,
+            encode,
+            prompts or load_prompts(),
+            tuning_image=tuning.embeddings.image if tuning else None,
+            tuning=tuning.reference if tuning else None,
+            min_count=options.min_count,
+        )
+    if options.probes and train is not None:
+        if set(train.patients) & set(test.patients):
+            raise TableError("linear probe: a patient is in both the training and the test studies")
+        figures += linear_probe(
+            train.embeddings.image,
+            train.reference,
+            train.patients,
+            image,
+            test.reference,
+            bootstrap,
+            fractions=options.probe_fractions,
+            repeats=options.probe_repeats,
+            seed=options.seed,
+            min_count=options.min_count,
+        )
+    return EvaluationResult(
+        method=method,
+        figures=tuple(figures),
+        fingerprint=_fingerprint(test, options),
+        facts=_facts(test, train, options),
+        queries=retrieval.queries,
+        study_ids=test.reference.study_ids,
+        embeddings=test.embeddings,
+    )
+
+
+def _facts(test: Judged, train: Judged | None, options: EvaluationOptions) -> dict[str, Any]:
+    labels = disease_labels(test.reference)
+    settings = asdict(replace(options, contradictions=Contradictions()))
+    settings["contradictions"] = sorted(options.contradictions.axes)
+    return {
+        "studies": len(test.reference),
+        "patients": len(set(test.patients)),
+        "normal": int(test.reference.is_normal.sum()),
+        "distinct_findings": len(np.unique(test.reference.fine)),
+        "dimension": int(test.embeddings.image.shape[1]),
+        "labels_left_out": [name for name, positive in labels.items() if not enough(positive, options.min_count)],
+        "probes": "made" if train is not None and options.probes else "no training studies",
+        "options": {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()},
+    }
+
+
+def _fingerprint(test: Judged, options: EvaluationOptions) -> str:
+    """Of studies, patients, truth and bootstrap: what a paired comparison must have in common."""
+    digest = blake2b(digest_size=16)
+    for study_id, patient, annotation in zip(test.reference.study_ids, test.patients, _truth(test), strict=True):
+        digest.update(f"{study_id}\x00{patient}\x00{annotation}\x01".encode())
+    digest.update(f"{options.resamples} {options.seed} {options.min_count} {list(options.diseases)}".encode())
+    return digest.hexdigest()
+
+
+def _truth(test: Judged) -> list[str]:
+    encoded = test.reference.encoded
+    rows = []
+    for i in range(len(test.reference)):
+        d = encoded.inverse[i]
+        parts = [
+            f"{disease}:{encoded.adjective_sets.members(int(a))}:{encoded.direction_sets.members(int(s))}"
+            for disease, a, s in zip(
+                test.reference.diseases, encoded.adjective_codes[d], encoded.direction_codes[d], strict=True
+            )
+            if a >= 0
+        ]
+        rows.append("|".join(parts))
+    return rows

@@ -1,0 +1,173 @@
+"""What an evaluation found: figures, per-query values, the embeddings they come from; to disk and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from medtrim.errors import TableError
+from medtrim.evaluation.embed import Embeddings, read_embeddings, write_embeddings
+from medtrim.evaluation.figures import Figure
+from medtrim.evaluation.retrieval import QueryTable
+from medtrim.types import Provenance
+from medtrim.types.tables import atomic_path, read_table, write_table
+
+METRICS, REPLICATES, QUERIES, EMBEDDINGS, SUMMARY = (
+    "metrics.parquet",
+    "replicates.parquet",
+    "queries.parquet",
+    "embeddings.parquet",
+    "evaluation.json",
+)
+_SCHEMA = pa.schema(
+    [
+        ("method", pa.string()),
+        ("task", pa.string()),
+        ("direction", pa.string()),
+        ("queries", pa.string()),
+        ("metric", pa.string()),
+        ("label", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("n", pa.int64()),
+        ("own_in_gallery", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Everything one method reached on one test set.
+
+    Attributes:
+        method: its name in tables.
+        figures: every number with its interval.
+        fingerprint: of the test set's studies, patients and truth and of the bootstrap; equal fingerprints can be
+            compared pair by pair.
+        facts: counts, options, what was left out and why.
+        queries: per-query values; empty where read back from disk.
+        embeddings: of the test studies, None where they were not kept.
+    """
+
+    method: str
+    figures: tuple[Figure, ...]
+    fingerprint: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    queries: tuple[QueryTable, ...] = ()
+    study_ids: tuple[str, ...] = ()
+    embeddings: Embeddings | None = None
+
+    def figure(
+        self, metric: str, *, task: str = "retrieval", direction: str = "", queries: str = "", label: str = ""
+    ) -> Figure:
+        """The figure with this key; `queries` defaults to `abnormal` in retrieval.
+
+        Raises:
+            TableError: there is none; the message lists the metrics of the task.
+        """
+        group = queries or ("abnormal" if task == "retrieval" else "")
+        for figure in self.figures:
+            if figure.key == (task, metric, direction, group, label):
+                return figure
+        there = ", ".join(dict.fromkeys(f.metric for f in self.figures if f.task == task)) or "none"
+        raise TableError(f"no {task} figure {metric!r} for {direction!r} {group!r} {label!r}; metrics: {there}")
+
+    def to_table(self) -> pa.Table:
+        """The metrics table."""
+        rows = [
+            {name: getattr(figure, name) for name in _SCHEMA.names if name != "method"} | {"method": self.method}
+            for figure in self.figures
+        ]
+        return pa.Table.from_pylist(rows, schema=_SCHEMA)
+
+
+def write_evaluation(result: EvaluationResult, folder: Path | str) -> None:
+    """Write metrics, replicates, per-query values, embeddings and the summary into `folder`."""
+    folder = Path(folder)
+    provenance = Provenance("metrics", config=dict(result.facts), extra={"fingerprint": result.fingerprint})
+    table = result.to_table()
+    write_table(table, folder / METRICS, provenance)
+    keys = table.select(["task", "metric", "direction", "queries", "label"])
+    replicates = pa.array([f.replicates.tolist() for f in result.figures], pa.list_(pa.float64()))
+    write_table(keys.append_column("replicates", replicates), folder / REPLICATES, provenance)
+    write_table(_query_table(result), folder / QUERIES, provenance)
+    if result.embeddings is not None:
+        write_embeddings(result.embeddings, folder / EMBEDDINGS, provenance)
+    with atomic_path(folder / SUMMARY) as part:
+        part.write_text(json.dumps(summary(result), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def summary(result: EvaluationResult) -> dict[str, Any]:
+    """The JSON summary; undefined numbers are null, as JSON knows no NaN."""
+    figures = []
+    for figure in result.figures:
+        row = asdict(figure)
+        del row["replicates"]
+        figures.append({k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()})
+    return {
+        "method": result.method,
+        "fingerprint": result.fingerprint,
+        "facts": dict(result.facts),
+        "figures": figures,
+    }
+
+
+def read_evaluation(folder: Path | str) -> EvaluationResult:
+    """What `write_evaluation` wrote, without the per-query values (see `queries.parquet` for those).
+
+    Raises:
+        TableError: a file is missing or torn.
+    """
+    folder = Path(folder)
+    try:
+        facts = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TableError(f"{folder} holds no evaluation ({error})") from error
+    rows = read_table(folder / METRICS, _SCHEMA, table="metrics").select(_SCHEMA.names).to_pylist()
+    replicates = read_table(
+        folder / REPLICATES, pa.schema([("replicates", pa.list_(pa.float64()))]), table="replicates"
+    )
+    if len(rows) != len(replicates):
+        raise TableError(f"{folder}: {METRICS} and {REPLICATES} do not belong together")
+    figures = []
+    for row, values in zip(rows, replicates["replicates"].to_pylist(), strict=True):
+        del row["method"]
+        figures.append(Figure(**row, replicates=np.array(values, np.float64)))
+    embeddings = read_embeddings(folder / EMBEDDINGS) if (folder / EMBEDDINGS).exists() else None
+    return EvaluationResult(
+        method=facts["method"],
+        figures=tuple(figures),
+        fingerprint=facts["fingerprint"],
+        facts=facts["facts"],
+        embeddings=embeddings,
+        study_ids=embeddings.study_ids if embeddings is not None else (),
+    )
+
+
+def _query_table(result: EvaluationResult) -> pa.Table:
+    """One row a query and metric that it defines."""
+    parts = []
+    for table in result.queries:
+        ids = np.array(result.study_ids, dtype=object)[table.queries]
+        for values in table.values:
+            defined = np.isfinite(values.denominator)
+            parts.append(
+                pa.table(
+                    {
+                        "study_id": pa.array(ids[defined], pa.string()),
+                        "direction": pa.array([table.direction] * int(defined.sum()), pa.string()),
+                        "queries": pa.array([table.group] * int(defined.sum()), pa.string()),
+                        "metric": pa.array([values.metric] * int(defined.sum()), pa.string()),
+                        "numerator": pa.array(values.numerator[defined], pa.float64()),
+                        "denominator": pa.array(values.denominator[defined], pa.float64()),
+                    }
+                )
+            )
+    return pa.concat_tables(parts) if parts else pa.table({"study_id": pa.array([], pa.string())})
