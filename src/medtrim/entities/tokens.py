@@ -89,22 +89,6 @@ def sentence_bounds(text: str) -> list[tuple[int, int]]:
     return bounds
 
 
-def sentence_bounds(text: str) -> list[tuple[int, int]]:
-    """`split_sentences` as bare (start, end) pairs, for the inner loop over a corpus."""
-    bounds: list[tuple[int, int]] = []
-    start = 0
-    for match in _BOUNDARY.finditer(text):
-        cut, end = match.span()
-        if text[cut] != "\n":
-            cut += 1
-            if text[cut - 3 : cut - 1] in _ABBREVIATION_ENDS and _ABBREVIATION.search(text, max(0, cut - 8), cut):
-                continue
-        _append(bounds, text, start, cut)
-        start = end
-    _append(bounds, text, start, len(text))
-    return bounds
-
-
 def split_sentences(text: str) -> list[Span]:
     """The sentences of a section, in order, trimmed of white space.
 
