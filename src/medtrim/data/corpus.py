@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from medtrim.data.chexpert_plus import is_chexpert_plus, read_chexpert_plus
+from medtrim.data.mimic import is_mimic, read_mimic
 from medtrim.data.openi import ARCHIVES, read_openi
 from medtrim.data.raw import CorpusReading, Patients, RawRecord, SplitSections, assemble
-from medtrim.data.rows import table_suffix
+from medtrim.data.rows import read_rows, table_suffix
 from medtrim.data.table import read_table_records
 from medtrim.data.text_folder import read_text_folder
 from medtrim.errors import ConfigError, TableError
@@ -52,7 +54,8 @@ def read_corpus(
         raise ConfigError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     if not path.exists():
         raise TableError(f"{path} does not exist")
-    records = _records(path, _detect(path) if layout == "auto" else layout, columns, image_root, patients, encoding)
+    layout = _detect(path, columns) if layout == "auto" else layout
+    records = _records(path, layout, columns, image_root, patients, encoding)
     reading = assemble(records, split_sections=split_sections, patients=patients)
     if not reading.studies and not reading.rejects:
         raise TableError(f"{path} holds no record")
@@ -75,17 +78,25 @@ def _records(
         return read_openi(path, images=image_root is not None)
     if layout == "text":
         return read_text_folder(path, encoding=encoding)
+    if layout == "mimic-cxr":
+        return read_mimic(path, encoding=encoding)
+    if layout == "chexpert-plus":
+        return read_chexpert_plus(path, image_root=Path(image_root) if image_root else None, encoding=encoding)
     return read_table_records(path, columns=columns, patients=patients, encoding=encoding)
 
 
-def _detect(path: Path) -> Layout:
+def _detect(path: Path, columns: Mapping[str, str] | None) -> Layout:
     if path.is_file():
         if path.name.lower().endswith(ARCHIVES):
             return "openi"
-        if table_suffix(path):
-            return "table"
-        raise TableError(f"{path}: neither a table nor an archive of reports")
-    for pattern, layout in (("*.xml", "openi"), ("*.txt", "text")):
-        if next(path.rglob(pattern), None) is not None:
-            return layout  # type: ignore[return-value]
+        if not table_suffix(path):
+            raise TableError(f"{path}: neither a table nor an archive of reports")
+        # A mapping by hand means that the table is to be read as the user says.
+        return "chexpert-plus" if not columns and is_chexpert_plus(read_rows(path).columns) else "table"
+    if is_mimic(path):
+        return "mimic-cxr"
+    if next(path.rglob("*.xml"), None) is not None:
+        return "openi"
+    if next(path.rglob("*.txt"), None) is not None:
+        return "text"
     raise TableError(f"{path}: no reports found (.txt or .xml); for a table, name the file")

@@ -136,9 +136,13 @@ def decoding_problem(text: str) -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        byte = ord(text[error.start]) - 0xDC00
-        return f"byte 0x{byte & 0xFF:02x} is not valid in the encoding; give the right one (such as latin-1)"
+        return wrong_byte((ord(text[error.start]) - 0xDC00) & 0xFF)
     return ""
+
+
+def wrong_byte(byte: int) -> str:
+    """The reason of a reject for text in another encoding."""
+    return f"byte 0x{byte:02x} is not valid in the encoding; give the right one (such as latin-1)"
 
 
 def _json(path: Path, encoding: str) -> Rows:

@@ -31,13 +31,15 @@ def read_table_records(
     """
     table = read_rows(path, encoding=encoding)
     mapping = map_columns(table.columns, columns=columns, patients=patients, table=path.name)
-    records = [_record(row, mapping) for row in table.rows]
+    records = [record_of(row, mapping) for row in table.rows]
     if "study_id" not in mapping.fields:
         records = list(_named_by_image(records))
     return with_tidy_labels(records, textual=not table.typed)
 
 
-def _record(row: Row, mapping: ColumnMap) -> RawRecord:
+def record_of(row: Row, mapping: ColumnMap) -> RawRecord:
+    """One row as a record."""
+
     def value(field: str) -> Any:
         return row.cells.get(mapping.fields.get(field, ""))
 

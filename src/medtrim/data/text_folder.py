@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from medtrim.data.raw import RawRecord
+from medtrim.errors import TableError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm", ".dicom", ".tif", ".tiff")
 _PATIENT = re.compile(r"p\d{3,}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportText:
+    """The text of a report file, or what keeps it from being read."""
+
+    text: str
+    problem: str = ""
+
+
+def read_text(file: Path, encoding: str) -> ReportText:
+    """A report file's text; a UTF-8 byte-order mark is dropped.
+
+    Raises:
+        TableError: there is no such encoding.
+    """
+    try:
+        codec = codecs.lookup(encoding).name
+        return ReportText(file.read_bytes().decode("utf-8-sig" if codec == "utf-8" else codec))
+    except LookupError as error:
+        raise TableError(str(error)) from error
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        return ReportText(
+            "", f"byte 0x{byte:02x} is not valid in the encoding; give the right one (such as latin-1)"
+        )
+    except OSError as error:
+        return ReportText("", f"file cannot be read ({error.strerror})")
 
 
 def read_text_folder(path: Path, *, encoding: str = "utf-8") -> Iterator[RawRecord]:
@@ -21,27 +52,15 @@ def read_text_folder(path: Path, *, encoding: str = "utf-8") -> Iterator[RawReco
     """
     for file in sorted(path.rglob("*.txt")):
         if file.is_file():
-            yield _record(path, file, encoding)
-
-
-def _record(root: Path, file: Path, encoding: str) -> RawRecord:
-    source = file.relative_to(root).as_posix()
-    text, problem = "", ""
-    try:
-        text = file.read_bytes().decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        problem = f"byte 0x{byte:02x} is not valid in the encoding; give the right one (such as latin-1)"
-    except OSError as error:
-        problem = f"file cannot be read ({error.strerror})"
-    return RawRecord(
-        source=source,
-        study_id=file.stem,
-        patient_id=patient_of(file),
-        images=images_in(file.with_suffix(""), root=root),
-        text=text,
-        problem=problem,
-    )
+            found = read_text(file, encoding)
+            yield RawRecord(
+                source=file.relative_to(path).as_posix(),
+                study_id=file.stem,
+                patient_id=patient_of(file),
+                images=images_in(file.with_suffix(""), root=path),
+                text=found.text,
+                problem=found.problem,
+            )
 
 
 def patient_of(file: Path) -> str:
