@@ -51,6 +51,18 @@ def test_padding_does_not_change_an_embedding(tiny, reports):
     torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("groups", [2, 3, 9])
+def test_groups_of_like_length_change_nothing(tiny, reports, groups):
+    tokens = tiny.tokenizer([reports[1], reports[2], *reports], padding=True, return_tensors="pt")
+    ids, mask = tokens["input_ids"], tokens["attention_mask"]
+    with torch.no_grad():
+        plain = encode_texts(tiny.model, ids, mask, local=True)
+        grouped = encode_texts(tiny.model, ids, mask, local=True, groups=groups)
+    torch.testing.assert_close(grouped.embedding, plain.embedding)
+    torch.testing.assert_close(grouped.local[mask.bool()], plain.local[mask.bool()])
+    assert torch.equal(grouped.mask, plain.mask)
+
+
 def test_seed_decides_weights_and_global_generator_is_untouched(reports):
     torch.manual_seed(11)
     expected = torch.rand(3)

@@ -117,6 +117,7 @@ class BatchConfig(Section):
         one_per_patient: no two studies of a patient in a batch (they would be false negatives of each other).
         accumulate: batches a weight update.
         chunk: encode at most so many studies at a time and rank (gradient caching); 0: all at once.
+        length_groups: encode a batch's reports in so many groups of like length: less padding, the same result.
         loader_workers: processes that collate batches; 0 does it in the training process.
     """
 
@@ -125,6 +126,7 @@ class BatchConfig(Section):
     one_per_patient: bool = True
     accumulate: int = Field(default=1, ge=1)
     chunk: int = Field(default=0, ge=0)
+    length_groups: int = Field(default=1, ge=1)
     loader_workers: int = Field(default=0, ge=0)
 
 

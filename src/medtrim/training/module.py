@@ -20,13 +20,22 @@ class AlignmentModule(nn.Module):
         chunk: encode so many studies at a time (0: all). Each chunk's activations are dropped after the forward
             pass and worked out again when its gradient is due, so memory holds one chunk's: gradient caching
             (Gao et al. 2021, https://arxiv.org/abs/2101.06983), the random state of dropout replayed.
+        length_groups: encode reports in so many groups of like length.
     """
 
-    def __init__(self, encoder: VisionTextDualEncoderModel, objective: Objective, *, chunk: int = 0) -> None:
+    def __init__(
+        self,
+        encoder: VisionTextDualEncoderModel,
+        objective: Objective,
+        *,
+        chunk: int = 0,
+        length_groups: int = 1,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.objective = objective
         self.chunk = chunk
+        self.length_groups = length_groups
         self.local = "local" in objective.needs
 
     def forward(
@@ -63,7 +72,7 @@ class AlignmentModule(nn.Module):
         view_mask: Tensor | None,
     ) -> dict[str, Tensor]:
         image = encode_images(self.encoder, pixel_values, local=self.local)
-        text = encode_texts(self.encoder, input_ids, attention_mask, local=self.local)
+        text = encode_texts(self.encoder, input_ids, attention_mask, local=self.local, groups=self.length_groups)
         encoded = {"image": image.projected, "text": text.projected}
         if image.local is not None and text.local is not None:
             encoded |= {"image_local": image.local, "text_local": text.local}

@@ -77,7 +77,9 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
     return PreparedRun(
         corpus=corpus,
         bundle=bundle,
-        module=AlignmentModule(bundle.model, objective, chunk=config.batch.chunk),
+        module=AlignmentModule(
+            bundle.model, objective, chunk=config.batch.chunk, length_groups=config.batch.length_groups
+        ),
         plan=plan,
         dataset=_dataset(corpus, plan, bundle, objective, rank),
         knowledge=corpus_knowledge(objective, corpus.encoded, corpus.triplets, count=len(corpus)),
