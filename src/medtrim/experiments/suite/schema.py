@@ -93,7 +93,7 @@ class TuningSection(Section):
 
     trials: int = Field(default=6, ge=1)
     seed: int = Field(default=1000, ge=0)
-    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("disease_p@10", "fine_p@10", "attribute_auc")
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("disease P@10", "fine P@10", "attribute AUC")
     directions: Annotated[tuple[Direction, ...], Field(min_length=1)] = ("i2t", "t2i")
 
 

@@ -1,0 +1,247 @@
+"""The corpus of a suite, made ready once: studies, annotations, reference, image cache, fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from medtrim.data import ImageCache, assign_splits, check_patient_overlap, read_corpus
+from medtrim.data.phantom import make_corpus
+from medtrim.entities import annotate_corpus, load_ontology, split_sections
+from medtrim.errors import TableError
+from medtrim.evaluation.truth import annotations_of_column
+from medtrim.experiments.suite.runner import read_json, write_json
+from medtrim.experiments.suite.schema import DataSection, Suite
+from medtrim.models import load_checkpoint
+from medtrim.training.prepare import model_config
+from medtrim.types import Annotation, Provenance, Reject, Study, schemas
+from medtrim.types.tables import (
+    Progress,
+    annotations_from_table,
+    annotations_to_table,
+    no_progress,
+    provenance_of,
+    read_studies,
+    read_table,
+    rejects_to_table,
+    studies_to_table,
+    write_table,
+)
+
+RECORD = "corpus.json"
+Stage = Callable[[str], Progress]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCorpus:
+    """Where the parts of a suite's corpus lie, and what it is.
+
+    Attributes:
+        studies: studies table with a split each; image paths are absolute, or start from `image_root`.
+        annotations: what the recogniser read, of the training split alone: methods are told nothing else.
+        reference: what evaluation believes, of every study.
+        cache: folder of the image cache.
+        image_root: folder that relative image paths start from.
+        fingerprint: hash of the content: reports, splits, patients, annotations, reference, pixels.
+        counts: studies, patients and normal studies by split, and rejects.
+    """
+
+    studies: Path
+    annotations: Path
+    reference: Path
+    cache: Path
+    image_root: Path
+    fingerprint: str
+    counts: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> PreparedCorpus:
+        """The inverse of `to_dict`."""
+        paths = ("studies", "annotations", "reference", "cache", "image_root")
+        given: dict[str, Any] = {k: Path(v) if k in paths else v for k, v in values.items()}
+        return cls(**given)
+
+
+def prepare_corpus(
+    suite: Suite, out: Path, *, image_size: int, workers: int = 1, stage: Stage = lambda _: no_progress
+) -> PreparedCorpus:
+    """Make the corpus of `suite` in folder `out`, or take the one that an earlier run made there of the same data.
+
+    Args:
+        image_size: side in pixels that the backbone reads.
+        stage: name of a stage → its progress call.
+
+    Raises:
+        TableError: the data cannot be read, a split is empty, or the reference is missing.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    wanted = {"data": json.loads(suite.data.model_dump_json()), "image_size": image_size, "splits": _splits(suite)}
+    held = read_json(out / RECORD)
+    if held.get("wanted") == wanted and _sources_unchanged(suite.data, held):
+        return PreparedCorpus.from_dict(held["corpus"])
+    if suite.data.phantom is not None:
+        studies, rejects, root = _drawn(suite, out, workers, stage)
+    else:
+        studies, rejects, root = _read(suite.data, out)
+    built = ImageCache.build(
+        studies, root=root, size=image_size, path=out / "cache", workers=workers, progress=stage("image cache")
+    )
+    rejects = [*rejects, *built.rejects]
+    studies = [s for s in studies if s.study_id in built.cache]
+    _check_splits(suite, studies)
+    annotations, made = _annotations(suite.data, studies, stage)
+    reference = _reference(suite.data, out, studies, annotations)
+    training = {s.study_id for s in studies if s.split == suite.evaluation.train}
+    paths = {name: out / f"{name}.parquet" for name in ("annotations", "reference")}
+    known = [a for a in annotations if a.study_id in training]
+    write_table(annotations_to_table(known), paths["annotations"], made)
+    believed = Provenance("reference", ontology=made.ontology, extra=made.extra)
+    write_table(annotations_to_table(reference), paths["reference"], believed)
+    write_table(rejects_to_table(rejects), out / "rejects.parquet", Provenance("rejects"))
+    write_table(studies_to_table(studies), out / "split.parquet", Provenance("studies"))
+    corpus = PreparedCorpus(
+        studies=out / "split.parquet",
+        annotations=paths["annotations"],
+        reference=paths["reference"],
+        cache=out / "cache",
+        image_root=root,
+        fingerprint=fingerprint(studies, annotations, reference, built.cache),
+        counts=_counts(suite, studies, reference, len(rejects)),
+    )
+    sources = {str(p): _stamp(p) for p in _source_files(suite.data)}
+    write_json(out / RECORD, {"wanted": wanted, "sources": sources, "corpus": corpus.to_dict()})
+    return corpus
+
+
+def image_size_of(training: Any) -> int:
+    """The side in pixels that the backbone of a training configuration reads."""
+    if training.model.checkpoint:
+        return int(load_checkpoint(training.model.checkpoint).image_size)
+    return int(model_config(training).image_size)
+
+
+def fingerprint(
+    studies: Sequence[Study], annotations: Sequence[Annotation], reference: Sequence[Annotation], cache: ImageCache
+) -> str:
+    """16 hex digits of everything that can change a result; where files lie cannot."""
+    sums = {e.study_id: e.pixel_crc32 for e in cache.entries if e.position == 0}
+    digest = hashlib.sha256()
+    for study in sorted(studies, key=lambda s: s.study_id):
+        facts = (study.study_id, study.patient_id, study.split, study.findings, study.impression)
+        digest.update(json.dumps([*facts, sums[study.study_id]], ensure_ascii=False).encode())
+    for annotation in (*annotations, *reference):
+        findings = [(f.disease, f.assertion, f.adjectives, f.directions) for f in annotation.findings]
+        digest.update(json.dumps([annotation.study_id, findings], ensure_ascii=False).encode())
+    return digest.hexdigest()[:16]
+
+
+def _drawn(suite: Suite, out: Path, workers: int, stage: Stage) -> tuple[list[Study], list[Reject], Path]:
+    phantom = suite.data.phantom
+    if phantom is None:
+        raise TableError("the suite draws no phantoms")
+    make_corpus(
+        phantom.studies,
+        out / "phantom",
+        seed=phantom.seed,
+        size=phantom.size,
+        workers=workers,
+        progress=stage("drawing phantoms"),
+    )
+    table = out / "phantom" / "studies.parquet"
+    # The truth is for the reference alone: the table that methods see does not have it.
+    studies = [replace(s, labels={}) for s in read_studies(table)]
+    return studies, [], out / "phantom"
+
+
+def _read(data: DataSection, out: Path) -> tuple[list[Study], list[Reject], Path]:
+    source = data.studies or out
+    root = data.image_root or (source if source.is_dir() else source.parent)
+    reading = read_corpus(source, split_sections=split_sections, columns=data.columns or None, image_root=root)
+    studies = [replace(s, labels={}) for s in reading.studies if s.report]
+    empty = [Reject(s.study_id, source.name, "the report is empty") for s in reading.studies if not s.report]
+    if not all(s.split for s in studies):
+        studies = assign_splits(studies, fractions=data.fractions, seed=data.split_seed)
+    check_patient_overlap(studies)
+    return studies, [*reading.rejects, *empty], root
+
+
+def _annotations(data: DataSection, studies: Sequence[Study], stage: Stage) -> tuple[list[Annotation], Provenance]:
+    if data.annotations is None:
+        ontology = load_ontology()
+        found = list(annotate_corpus(list(studies), ontology=ontology, progress=stage("reading reports")))
+        axes = {axis: dict(levels) for axis, levels in ontology.contradictions.axes.items()}
+        return found, Provenance("annotations", ontology=ontology.ref, extra={"contradictions": axes})
+    table = read_table(data.annotations, schemas.ANNOTATIONS, table="annotations")
+    known = {a.study_id: a for a in annotations_from_table(table)}
+    return _of_every(studies, known, "annotations"), provenance_of(table) or Provenance("annotations")
+
+
+def _reference(
+    data: DataSection, out: Path, studies: Sequence[Study], annotations: list[Annotation]
+) -> list[Annotation]:
+    if data.reference == "annotations":
+        return annotations
+    source = out / "phantom" / "studies.parquet" if data.phantom is not None else data.studies
+    if source is None or source.suffix != ".parquet":
+        raise TableError("data.reference is truth, but only a Parquet studies table can hold a truth column")
+    known = {a.study_id: a for a in annotations_of_column(source, "truth")}
+    return _of_every(studies, known, "truth")
+
+
+def _of_every(studies: Sequence[Study], known: dict[str, Annotation], table: str) -> list[Annotation]:
+    missing = [s.study_id for s in studies if s.study_id not in known]
+    if missing:
+        raise TableError(f"{table}: {len(missing)} studies are not in it, the first is {missing[0]!r}")
+    return [known[s.study_id] for s in studies]
+
+
+def _splits(suite: Suite) -> list[str]:
+    section = suite.evaluation
+    return [section.train, section.validation, section.test]
+
+
+def _check_splits(suite: Suite, studies: Sequence[Study]) -> None:
+    found = Counter(s.split for s in studies)
+    for split in _splits(suite):
+        if found[split] < 2:
+            there = ", ".join(f"{name!r} {count}" for name, count in sorted(found.items()))
+            raise TableError(f"split {split!r} has {found[split]} usable studies; found: {there or 'none'}")
+
+
+def _counts(
+    suite: Suite, studies: Sequence[Study], reference: Sequence[Annotation], rejects: int
+) -> dict[str, int]:
+    normal = {a.study_id for a in reference if not any(f.assertion != "absent" for f in a.findings)}
+    counts = {"rejects": rejects}
+    for name, split in zip(("train", "validation", "test"), _splits(suite), strict=True):
+        chosen = [s for s in studies if s.split == split]
+        counts |= {
+            name: len(chosen),
+            f"{name}_patients": len({s.patient_id for s in chosen}),
+            f"{name}_normal": sum(s.study_id in normal for s in chosen),
+        }
+    return counts
+
+
+def _source_files(data: DataSection) -> list[Path]:
+    return [p for p in (data.studies, data.annotations) if p is not None and p.is_file()]
+
+
+def _sources_unchanged(data: DataSection, held: dict[str, Any]) -> bool:
+    corpus = held["corpus"]
+    present = all(Path(corpus[k]).exists() for k in ("studies", "annotations", "reference", "cache"))
+    return present and all(held["sources"].get(str(p)) == _stamp(p) for p in _source_files(data))
+
+
+def _stamp(path: Path) -> list[int]:
+    facts = path.stat()
+    return [facts.st_size, facts.st_mtime_ns]
