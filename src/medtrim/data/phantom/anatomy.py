@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medtrim.data.phantom.case import Case, Lesion
+from medtrim.data.phantom.case import WALL, Case, Lesion
 from medtrim.data.phantom.frame import Array, Box, Frame, curve_axis, dome, ramp, unit
 
-WALL = 0.78
 APEX, ANGLE = -0.77, 0.55
 AIR = 1.72
 APEX_X = 0.31

@@ -8,6 +8,11 @@ from medtrim.types import Assertion, Finding
 
 BILATERAL: tuple[str, ...] = ("left", "right")
 
+# Half the inner width of the thorax: the unit of length is chosen so that most of a film lies within ±1.
+WALL = 0.78
+# Radius of a nodule or mass by grade, from the smallest to the largest extent.
+NODULE_RADIUS = ((0.046, 0.056), (0.080, 0.092), (0.150, 0.185))
+
 # How strongly a severity or size is drawn. A finding whose report gives none is drawn in the middle.
 GRADES: dict[str, int] = {"small": 0, "mild": 0, "moderate": 1, "": 1, "large": 2, "severe": 2}
 
@@ -109,3 +114,9 @@ class Case:
             low, high = ((0.525, 0.56), (0.58, 0.62), (0.645, 0.70))[lesion.grade]
             ratio = low + (high - low) * lesion.extent
         return ratio
+
+
+def lesion_radius(lesion: Lesion) -> float:
+    """Radius of a nodule or mass in thorax units."""
+    low, high = NODULE_RADIUS[lesion.grade]
+    return low + (high - low) * lesion.extent

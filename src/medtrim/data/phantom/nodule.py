@@ -5,20 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from medtrim.data.phantom.anatomy import ANGLE, APEX, Hemithorax
-from medtrim.data.phantom.case import Lesion
+from medtrim.data.phantom.case import Lesion, lesion_radius
 from medtrim.data.phantom.frame import Frame, ramp, unit
 from medtrim.data.phantom.parenchyma import patch, strength_of, zone_y
 from medtrim.data.phantom.texture import window
-
-# Radius in thorax units (0.78 is half the inner thorax, so 0.05 is close to a centimetre).
-RADIUS = ((0.046, 0.056), (0.080, 0.092), (0.150, 0.185))
 
 
 def nodules(frame: Frame, lung: Hemithorax, lesion: Lesion) -> None:
     """Round shadows of soft tissue, a mass with an uneven border."""
     lots = lung.lots(lesion)
-    low, high = RADIUS[lesion.grade]
-    radius = low + (high - low) * lesion.extent
+    radius = lesion_radius(lesion)
     several = "multiple" in lesion.patterns
     spots = [
         (

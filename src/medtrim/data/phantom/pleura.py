@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from medtrim.data.phantom.anatomy import ANGLE, APEX, WALL, Hemithorax, wall_distance
-from medtrim.data.phantom.case import Lesion
+from medtrim.data.phantom.anatomy import ANGLE, APEX, Hemithorax, wall_distance
+from medtrim.data.phantom.case import WALL, Lesion
 from medtrim.data.phantom.frame import Array, Frame, ramp, unit
 from medtrim.data.phantom.texture import window
 
@@ -53,7 +53,7 @@ def pneumothorax(frame: Frame, lung: Hemithorax, lesion: Lesion) -> None:
     )
     # Beyond the line the whole depth is air; what is left of the lung is denser the smaller it is.
     beyond = (np.float32(1.0) - inside) * strength
-    lung.air *= np.float32(1.0) + np.float32(0.17) * beyond - inside * np.float32((0.0, 0.08, 0.34)[lesion.grade])
+    lung.air *= np.float32(1.0) + np.float32(0.24) * beyond - inside * np.float32((0.0, 0.08, 0.34)[lesion.grade])
     lung.marking *= np.float32(1.0) - beyond
     lung.opacity += line * (np.float32(0.48) * strength)
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 import numpy as np
 
 from medtrim.data.phantom.case import Case, Lesion
-from medtrim.data.phantom.wording import NounPhrase, capital, join, noun_phrase, phrases, sentence
+from medtrim.data.phantom.normality import (
+    LUNG_DISEASES,
+    denials,
+    incidental,
+    normal_bones,
+    normal_heart,
+    normal_lungs,
+)
+from medtrim.data.phantom.wording import NounPhrase, capital, noun_phrase, phrases, sentence, unequal_sides
 from medtrim.types import Sections
 
 # Share of findings that the report leaves out, and of findings that it names without their adjectives.
 FINDING_OMITTED, ADJECTIVES_OMITTED = 0.01, 0.01
-LUNG_DISEASES = ("atelectasis", "consolidation", "edema", "lung lesion", "lung opacity", "pneumonia")
-# A report does not deny in general what it affirms in particular.
-EXCLUDES = {
-    "consolidation": ("pneumonia",),
-    "lung opacity": LUNG_DISEASES,
-    "pneumonia": ("consolidation", "lung opacity"),
-}
+HEART = ("cardiomegaly", "enlarged cardiomediastinum")
+PLEURA = ("pleural effusion", "pneumothorax", "pleural other")
 
 
 def write_report(case: Case, rng: np.random.Generator) -> Sections:
@@ -26,153 +30,130 @@ def write_report(case: Case, rng: np.random.Generator) -> Sections:
 
     Every drawn finding is said with its side, zone, severity and pattern, hedged where its assertion is uncertain,
     but for the omissions (`FINDING_OMITTED`, `ADJECTIVES_OMITTED`). Normal anatomy and absent diseases are stated
-    as well.
+    as well. One report in ten has an impression only, one in twelve findings only.
     """
     lots = random.Random(int(rng.integers(2**63)))
-    told = [lesion for lesion in case.lesions if lots.random() >= FINDING_OMITTED]
+    told = tuple(lesion for lesion in case.lesions if lots.random() >= FINDING_OMITTED)
+    trend = lots.choices(("", "stable", "new"), (0.7, 0.18, 0.12))[0]
+    writer = _Writer(case, told, lots, trend)
     layout = lots.random()
     if layout < 0.10:
-        return Sections("", _impression(case, told, lots, full=True))
-    body = _findings(case, told, lots)
+        return Sections("", writer.impression(full=True))
+    body = writer.findings()
     if layout < 0.18:
         return Sections(body, "")
-    return Sections(body, _impression(case, told, lots, full=False))
+    return Sections(body, writer.impression(full=False))
 
 
-def _findings(case: Case, told: list[Lesion], lots: random.Random) -> str:
-    sentences = [lots.choice(phrases()["technique"][case.technique.view])] if lots.random() < 0.25 else []
-    heart = [x for x in told if x.disease in ("cardiomegaly", "enlarged cardiomediastinum")]
-    lungs = [x for x in told if x.disease in LUNG_DISEASES]
-    pleura = [x for x in told if x.disease in ("pleural effusion", "pneumothorax", "pleural other")]
-    bones = [x for x in told if x.disease == "fracture"]
-    groups = [
-        _affirm(heart, lots) + _normal_heart(case, lots),
-        _affirm(lungs + pleura, lots) + _normal_lungs(case, lots) + _negatives(case, lots),
-        _affirm(bones, lots) + _normal_bones(case, lots),
-    ]
-    if lots.random() < 0.4:
-        groups[0], groups[1] = groups[1], groups[0]
-    if bones and lots.random() < 0.5:
-        groups.insert(0, groups.pop())
-    for group in groups:
-        sentences += group
-    sentences += _incidental(case, lots)
-    return " ".join(sentences)
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """One report in the making: what is told, and whether against an earlier film."""
 
+    case: Case
+    told: tuple[Lesion, ...]
+    lots: random.Random
+    trend: str
 
-def _affirm(lesions: list[Lesion], lots: random.Random, *, short: bool = False) -> list[str]:
-    """Sentences that state the lesions; now and then two share one."""
-    lesions = list(lesions)
-    lots.shuffle(lesions)
-    sentences = []
-    while lesions:
-        first = lesions.pop()
-        pair = bool(lesions) and first.assertion == lesions[-1].assertion == "present" and lots.random() < 0.3
-        if pair:
-            ours, theirs = _phrase(first, lots, short=short), _phrase(lesions.pop(), lots, short=short)
-            frame = lots.choice(phrases()["pairs"][:1] if ours.many else phrases()["pairs"])
-            sentences.append(sentence(frame, ours, second=theirs))
-        else:
-            sentences.append(_state(first, lots, short=short))
-    return sentences
+    def findings(self) -> str:
+        """The findings section: heart, lungs and pleura, bones, in varying order."""
+        case, lots = self.case, self.lots
+        heart = self._told(HEART)
+        chest = self._told(LUNG_DISEASES + PLEURA)
+        bones = self._told(("fracture",))
+        affirmed = self._affirm(chest) + self._signs(chest)
+        lungs = affirmed + normal_lungs(case, lots)
+        lungs += denials(case, lots, said=" ".join(affirmed))
+        groups = [
+            self._affirm(heart) + self._signs(heart) + normal_heart(case, lots),
+            lungs,
+            self._affirm(bones) + normal_bones(case, lots),
+        ]
+        if lots.random() < 0.4:
+            groups[0], groups[1] = groups[1], groups[0]
+        if bones and lots.random() < 0.5:
+            groups.insert(0, groups.pop())
+        sentences = [lots.choice(phrases()["technique"][case.technique.view])] if lots.random() < 0.25 else []
+        for group in groups:
+            sentences += group
+        return " ".join(sentences + incidental(case, lots))
 
+    def impression(self, *, full: bool) -> str:
+        """The gist; `full` where it is all there is of the report."""
+        lots = self.lots
+        if not self.told:
+            return str(lots.choice(phrases()["impression normal"]))
+        sentences = self._affirm(list(self.told), short=not full)
+        if full or lots.random() < 0.15:
+            sentences += denials(self.case, lots, said=" ".join(sentences))[:1]
+        if lots.random() < 0.1:
+            sentences.append(lots.choice(phrases()["impression tail"]))
+        if len(sentences) > 1 and lots.random() < 0.45:
+            return " ".join(f"{i}. {text}" for i, text in enumerate(sentences, start=1))
+        return " ".join(sentences)
 
-def _phrase(lesion: Lesion, lots: random.Random, *, short: bool) -> NounPhrase:
-    bare = lots.random() < (0.25 if short else ADJECTIVES_OMITTED)
-    return noun_phrase(lesion, lots, adjectives=not bare)
+    def _told(self, diseases: tuple[str, ...]) -> list[Lesion]:
+        return [lesion for lesion in self.told if lesion.disease in diseases]
 
+    def _affirm(self, lesions: list[Lesion], *, short: bool = False) -> list[str]:
+        """Sentences that state the lesions; now and then two share one."""
+        lots, waiting = self.lots, list(lesions)
+        lots.shuffle(waiting)
+        sentences = []
+        while waiting:
+            first = waiting.pop()
+            twin = next((x for x in waiting if x.disease == first.disease), None)
+            if twin is not None and lots.random() < 0.7:
+                waiting.remove(twin)
+                sentences.append(self._frame(unequal_sides(first, twin, lots), first.assertion))
+            elif self._pairs(first, waiting):
+                ours, theirs = self._phrase(first, short=short), self._phrase(waiting.pop(), short=short)
+                frame = lots.choice(phrases()["pairs"][:1] if ours.many else phrases()["pairs"])
+                sentences.append(sentence(frame, ours, second=theirs))
+            else:
+                sentences.append(self._state(first, short=short))
+        return sentences
 
-def _state(lesion: Lesion, lots: random.Random, *, short: bool) -> str:
-    special = phrases()["special"].get(lesion.disease)
-    if special and lesion.severity and lots.random() < 0.75:
-        frame = lots.choice(special[lesion.assertion])
-        word = lots.choice(phrases()["adjectives"][lesion.severity])
-        adverb = lots.choice(phrases()["adverbs"][lesion.severity])
-        return capital(frame.format(ly=adverb, adj=word, Adj=capital(word)))
-    phrase = _phrase(lesion, lots, short=short)
-    frames = phrases()[lesion.assertion]["many" if phrase.many else "one"]
-    return sentence(lots.choice(frames), phrase)
+    def _pairs(self, first: Lesion, waiting: list[Lesion]) -> bool:
+        if not waiting or first.disease == waiting[-1].disease:
+            return False
+        return first.assertion == waiting[-1].assertion == "present" and self.lots.random() < 0.3
 
+    def _phrase(self, lesion: Lesion, *, short: bool) -> NounPhrase:
+        bare = self.lots.random() < (0.25 if short else ADJECTIVES_OMITTED)
+        return noun_phrase(lesion, self.lots, adjectives=not bare)
 
-def _normal_heart(case: Case, lots: random.Random) -> list[str]:
-    normal = phrases()["normal"]
-    large, wide = bool(case.of("cardiomegaly")), bool(case.of("enlarged cardiomediastinum"))
-    if lots.random() < 0.25 or (large and wide):
-        return []
-    if large:
-        return [lots.choice(normal["mediastinum"])]
-    if wide:
-        return [lots.choice(normal["heart"])]
-    if lots.random() < 0.5:
-        return [lots.choice(normal["heart and mediastinum"])]
-    return [lots.choice(normal["heart"]), lots.choice(normal["mediastinum"])]
+    def _frame(self, phrase: NounPhrase, kind: str) -> str:
+        return sentence(self.lots.choice(phrases()[kind]["many" if phrase.many else "one"]), phrase)
 
+    def _state(self, lesion: Lesion, *, short: bool) -> str:
+        """One lesion in a sentence of its own."""
+        lots = self.lots
+        special = phrases()["special"].get(lesion.disease)
+        if special and lesion.severity and lots.random() < 0.75:
+            frame = lots.choice(special[lesion.assertion])
+            word = lots.choice(phrases()["adjectives"][lesion.severity])
+            adverb = lots.choice(phrases()["adverbs"][lesion.severity])
+            return capital(frame.format(ly=adverb, adj=word, Adj=capital(word)))
+        phrase = self._phrase(lesion, short=short)
+        if lesion.assertion == "uncertain":
+            return self._frame(phrase, "uncertain")
+        absent = [d for d in ("pleural effusion", "pneumothorax") if not self.case.of(d)]
+        if absent and lots.random() < 0.10:
+            frame = lots.choice(phrases()["contrast"]["many" if phrase.many else "one"])
+            return sentence(frame, phrase, denied=lots.choice(phrases()["negatives"][lots.choice(absent)]))
+        if self.trend and lots.random() < 0.5:
+            return self._frame(phrase, self.trend)
+        return self._frame(phrase, "terse" if short and lots.random() < 0.75 else "present")
 
-def _normal_lungs(case: Case, lots: random.Random) -> list[str]:
-    normal = phrases()["normal"]
-    diseased = {side for x in case.lesions if x.disease in LUNG_DISEASES for side in (x.sides or ("left", "right"))}
-    if lots.random() < 0.35:
-        return []
-    if not diseased:
-        said = [lots.choice(normal["lungs"])]
-        return said + ([lots.choice(normal["vessels"])] if lots.random() < 0.3 else [])
-    if len(diseased) == 1:
-        return [lots.choice(normal["left lung" if "left" in diseased else "right lung"])]
-    return []
-
-
-def _normal_bones(case: Case, lots: random.Random) -> list[str]:
-    if case.of("fracture") or lots.random() < 0.6:
-        return []
-    return [lots.choice(phrases()["normal"]["bones"])]
-
-
-def _negatives(case: Case, lots: random.Random) -> list[str]:
-    """What is not there, in one or two sentences."""
-    drawn = {lesion.disease for lesion in case.lesions}
-    absent = [
-        disease
-        for disease in phrases()["negatives"]
-        if disease not in drawn and not drawn.intersection(EXCLUDES.get(disease, ()))
-    ]
-    count = min(len(absent), lots.choice((0, 1, 2, 2, 3, 3, 4)))
-    # Effusion and pneumothorax are denied far more often than the rest.
-    ranked = sorted(
-        absent, key=lambda d: lots.random() * (0.35 if d in ("pleural effusion", "pneumothorax") else 1.0)
-    )
-    chosen = ranked[:count]
-    lots.shuffle(chosen)
-    words = [lots.choice(phrases()["negatives"][disease]) for disease in chosen]
-    groups = [words[:2], words[2:]] if len(words) > 2 and lots.random() < 0.4 else [words]
-    return [_deny(group, lots) for group in groups if group]
-
-
-def _deny(words: list[str], lots: random.Random) -> str:
-    if len(words) == 1 and lots.random() < 0.1:
-        return str(lots.choice(phrases()["negation after"])).format(List=capital(words[0]))
-    return str(lots.choice(phrases()["negation"])).format(list=join(words, "or"))
-
-
-def _incidental(case: Case, lots: random.Random) -> list[str]:
-    words, said = phrases()["incidental"], []
-    if case.technique.inspiration < 0.2 and lots.random() < 0.8:
-        said.append(lots.choice(words["low volumes"]))
-    if case.patient.aorta > 1.12 and not case.of("enlarged cardiomediastinum") and lots.random() < 0.5:
-        said.append(lots.choice(words["tortuous"]))
-    if case.patient.age > 60 and lots.random() < 0.2:
-        said.append(lots.choice(words["degenerative"]))
-    return said
-
-
-def _impression(case: Case, told: list[Lesion], lots: random.Random, *, full: bool) -> str:
-    """The gist; `full` where it is all there is of the report."""
-    if not told:
-        return str(lots.choice(phrases()["impression normal"]))
-    sentences = _affirm(told, lots, short=not full)
-    if full or lots.random() < 0.15:
-        sentences += _negatives(case, lots)[:1]
-    if lots.random() < 0.1:
-        sentences.append(lots.choice(phrases()["impression tail"]))
-    if len(sentences) > 1 and lots.random() < 0.45:
-        return " ".join(f"{i}. {text}" for i, text in enumerate(sentences, start=1))
-    return " ".join(sentences)
+    def _signs(self, lesions: list[Lesion]) -> list[str]:
+        """Signs that go with what was stated, never its only mention."""
+        words, said = phrases()["signs"], []
+        for lesion in lesions:
+            key, side = lesion.disease, ""
+            if key == "pleural effusion" and lesion.severity == "small" and len(lesion.sides) == 1:
+                key, side = "small effusion", lesion.sides[0]
+            if key == "pneumothorax" and lesion.zone == "apical":
+                key = "apical pneumothorax"
+            if key in words and lesion.assertion == "present" and self.lots.random() < 0.18:
+                said.append(self.lots.choice(words[key]).format(side=side))
+        return said

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from medtrim.data.phantom.case import BILATERAL, Lesion
-from medtrim.types import DISEASES
+from medtrim.types import DISEASES, Assertion
 
 NORMAL_SHARE = 0.25
 HEDGED = 0.09  # share of findings that the report only suspects, drawn fainter
@@ -38,13 +38,28 @@ def _lesion(
     severity: str = "",
     patterns: tuple[str, ...] = (),
 ) -> Lesion:
-    assertion = "uncertain" if lots.random() < HEDGED else "present"
-    return Lesion(disease, where, zone, severity, patterns, assertion, lots.random(), lots.getrandbits(32))  # type: ignore[arg-type]
+    assertion: Assertion = "uncertain" if lots.random() < HEDGED else "present"
+    return Lesion(disease, where, zone, severity, patterns, assertion, lots.random(), lots.getrandbits(32))
 
 
 def effusion(lots: Lots, side: str | None = None, *, both: float = 0.22) -> Lesion:
     """Pleural effusion, small to large."""
     return _lesion(lots, "pleural effusion", sides(lots, side, both=both), severity=pick(lots, SIZES))
+
+
+def effusions(lots: Lots, *, both: float) -> list[Lesion]:
+    """Effusion on one side or both; of those on both a third are larger on one side."""
+    first = effusion(lots, both=both)
+    if len(first.sides) == 1 or lots.random() >= 0.33:
+        return [first]
+    larger = pick(lots, ONE_SIDE)
+    sizes = pick(lots, {"small moderate": 0.6, "small large": 0.2, "moderate large": 0.2}).split()
+    ordered = reversed(sizes) if larger == "left" else sizes
+    assertion = first.assertion
+    return [
+        Lesion("pleural effusion", (side,), "", size, (), assertion, lots.random(), lots.getrandbits(32))
+        for side, size in zip(BILATERAL, ordered, strict=True)
+    ]
 
 
 def pneumothorax(lots: Lots, side: str | None = None) -> Lesion:
@@ -155,7 +170,7 @@ def _chance(lots: Lots, probability: float, make: Callable[[], Lesion]) -> list[
 def heart_failure(lots: Lots) -> list[Lesion]:
     """A failing heart: cardiomegaly, edema, effusions."""
     found = _chance(lots, 0.85, lambda: cardiomegaly(lots)) + _chance(lots, 0.75, lambda: edema(lots))
-    found += _chance(lots, 0.5, lambda: effusion(lots, both=0.65))
+    found += effusions(lots, both=0.65) if lots.random() < 0.5 else []
     return (found + _chance(lots, 0.12, lambda: atelectasis(lots))) or [cardiomegaly(lots)]
 
 
@@ -195,11 +210,9 @@ def tumour(lots: Lots) -> list[Lesion]:
 
 def fluid(lots: Lots) -> list[Lesion]:
     """An effusion, with the atelectasis it presses on."""
-    main = effusion(lots)
-    return [
-        main,
-        *_chance(lots, 0.3, lambda: atelectasis(lots, main.sides[0], both=0.0 if len(main.sides) == 1 else 1.0)),
-    ]
+    found = effusions(lots, both=0.25)
+    both = float(len(found) == 2 or len(found[0].sides) == 2)
+    return found + _chance(lots, 0.3, lambda: atelectasis(lots, found[0].sides[0], both=both))
 
 
 def air(lots: Lots) -> list[Lesion]:
@@ -247,7 +260,6 @@ SETTINGS: tuple[tuple[float, Callable[[Lots], list[Lesion]]], ...] = (
 
 
 def draw_lesions(lots: Lots) -> tuple[Lesion, ...]:
-    """The findings of one abnormal study, one entry a disease, in the order of `DISEASES`."""
+    """The findings of one abnormal study in the order of `DISEASES`; unequal effusions are two entries."""
     setting = lots.choices([make for _, make in SETTINGS], [weight for weight, _ in SETTINGS])[0]
-    found = {lesion.disease: lesion for lesion in reversed(setting(lots))}
-    return tuple(found[disease] for disease in DISEASES if disease in found)
+    return tuple(sorted(setting(lots), key=lambda lesion: DISEASES.index(lesion.disease)))

@@ -71,11 +71,11 @@ def _break(layer: Array, frame: Frame, case: Case, rib: int, turn: float, sign: 
     hole = ramp(np.float32(0.075) - np.abs(along), 0.02) * ramp(np.float32(0.032) - np.abs(across), 0.02)
     layer[box] *= np.float32(1.0) - np.float32(strength) * hole
     haematoma = np.maximum(np.float32(1.0) - (along * along + across * across) * np.float32(1 / 0.0144), 0.0)
-    layer[box] += np.float32(0.16 * strength) * haematoma
+    layer[box] += np.float32(0.24 * strength) * haematoma
     for end, step in ((-1.0, 0.034), (1.0, -0.034)):
         start = (x + 0.080 * end * c, y + 0.080 * end * s)
         tip = (x - step * s - 0.004 * end * c, y + step * c - 0.004 * end * s)
-        _fragment(layer, frame, start, tip, 0.58 * strength)
+        _fragment(layer, frame, start, tip, 0.70 * strength)
 
 
 def _slope(case: Case, rib: int, turn: float, sign: float) -> float:
