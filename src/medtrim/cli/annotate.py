@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,18 @@ import typer
 from medtrim.cli.console import out, progress_bar, report_rejects
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from medtrim.entities import Ontology
-    from medtrim.types import Annotation, Provenance
+    from medtrim.entities.writing import Written
+    from medtrim.types import Reject
+
+
+class Engine(StrEnum):
+    """What runs the annotation."""
+
+    process = "process"
+    ray = "ray"
 
 
 def register(app: typer.Typer) -> None:
@@ -31,34 +42,72 @@ def annotate(
     ontology: Annotated[
         list[Path] | None, typer.Option(help="YAML laid over the default ontology; may be given several times.")
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; the table is the same for any number.")] = 1,
+    engine: Annotated[Engine, typer.Option(help="Local processes, or Ray Data (medtrim[ray]).")] = Engine.process,
+    compare: Annotated[
+        Path | None, typer.Option(help="Another annotations table: list where the two disagree, with the text.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any record could not be used.")] = False,
 ) -> None:
     """Read every report's findings: disease, assertion, adjectives, directions, with character offsets."""
-    from medtrim.data import read_corpus
-    from medtrim.entities import annotate_corpus, load_ontology, split_sections
+    from medtrim.entities import load_ontology
+    from medtrim.entities.writing import write_annotations
     from medtrim.types import Provenance
-    from medtrim.types.tables import annotations_to_table, rejects_to_table, write_table
+    from medtrim.types.tables import rejects_to_table, write_table
 
     vocabulary = load_ontology(*(ontology or ()))
-    reading = read_corpus(reports, split_sections=split_sections, patients="optional")
+    batches, total, rejected = _reports(reports)
     with progress_bar("annotating") as progress:
-        annotations = list(annotate_corpus(reading.studies, ontology=vocabulary, progress=progress))
-    write_table(annotations_to_table(annotations), output, provenance(vocabulary))
+        annotated = _run(batches, vocabulary, workers, engine)
+        written = write_annotations(annotated, output, vocabulary, total=total, progress=progress)
     rejects = output.with_name(f"{output.stem}.rejects.parquet")
-    write_table(rejects_to_table(reading.rejects), rejects, Provenance("rejects"))
-    _summary(annotations, output)
-    report_rejects(len(reading.rejects), str(rejects), strict=strict)
+    write_table(rejects_to_table(rejected()), rejects, Provenance("rejects"))
+    _summary(written, output)
+    if compare is not None:
+        _compare(output, compare, reports)
+    report_rejects(len(rejected()), str(rejects), strict=strict)
 
 
-def provenance(ontology: Ontology) -> Provenance:
-    """Provenance of an annotations table: which ontology made it, and what contradicts what in it."""
-    from medtrim.types import Provenance
+def _reports(path: Path) -> tuple[Iterator[pa.RecordBatch], int, Callable[[], Sequence[Reject]]]:
+    """Batches of reports, how many there are, and what could not be used once the batches are drawn."""
+    from medtrim.data import read_corpus
+    from medtrim.entities import split_sections
+    from medtrim.entities.corpus import batches_of
+    from medtrim.entities.streaming import StudyStream
 
-    axes = {axis: dict(levels) for axis, levels in ontology.contradictions.axes.items()}
-    return Provenance("annotations", ontology=ontology.ref, extra={"contradictions": axes})
+    if StudyStream.accepts(path):
+        stream = StudyStream(path)
+        return stream.batches(), stream.rows, lambda: stream.rejects
+    reading = read_corpus(path, split_sections=split_sections, patients="optional")
+    return batches_of(reading.studies), len(reading.studies), lambda: reading.rejects
 
 
-def _summary(annotations: list[Annotation], output: Path) -> None:
-    counts = Counter(f.assertion for a in annotations for f in a.findings)
-    shown = ", ".join(f"{counts[name]:,} {name}" for name in ("present", "uncertain", "absent"))
-    out.print(f"{len(annotations):,} reports → {output}: {shown}")
+def _run(
+    batches: Iterator[pa.RecordBatch], ontology: Ontology, workers: int, engine: Engine
+) -> Iterator[pa.RecordBatch]:
+    from medtrim.entities import annotate_batches
+
+    if engine is Engine.ray:
+        from medtrim.entities.ray_engine import annotate_with_ray
+
+        return annotate_with_ray(batches, ontology=ontology, workers=workers)
+    return annotate_batches(batches, ontology=ontology, workers=workers)
+
+
+def _summary(written: Written, output: Path) -> None:
+    shown = ", ".join(f"{count:,} {name}" for name, count in written.findings.items())
+    out.print(f"{written.reports:,} reports → {output}: {shown}", soft_wrap=True)
+
+
+def _compare(ours: Path, theirs: Path, reports: Path) -> None:
+    from medtrim.cli.compare import show_disagreements
+    from medtrim.data import read_corpus
+    from medtrim.entities import split_sections
+    from medtrim.entities.compare import compare_annotations
+    from medtrim.types.tables import read_annotations
+
+    studies = {
+        s.study_id: s for s in read_corpus(reports, split_sections=split_sections, patients="optional").studies
+    }
+    found = compare_annotations(read_annotations(ours), read_annotations(theirs))
+    show_disagreements(found, studies, names=(ours.name, theirs.name))

@@ -1,0 +1,117 @@
+"""Arbitrary text: never raises, never quadratic, offsets always slice to the mention's text."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medtrim.entities import Recognizer, split_sections
+from medtrim.entities.assertion import assert_span
+from medtrim.entities.tokens import split_sentences, tokenize
+
+RECOGNIZER = Recognizer()
+WORDS = st.sampled_from(
+    "no not without effusion pneumothorax opacity left right bibasilar small large may represent versus and or , . ; : "
+    "/ ( ) [** **] ___ XXXX the heart is enlarged normal cannot exclude resolved history of in there is 3.8 cm \n \n\n "
+    "\x00 İ ß ﬁ 𝔄 e\u0301 - – ’ ' 1. findings: IMPRESSION:".split(" ")
+)
+TEXTS = st.one_of(
+    st.text(),
+    st.text(st.characters(codec="utf-8"), max_size=300),
+    st.lists(WORDS, max_size=60).map(" ".join),
+    st.lists(WORDS, max_size=60).map("".join),
+)
+
+
+def check(text: str) -> None:
+    for finding in RECOGNIZER.annotate_text(text):
+        assert finding.assertion in ("present", "uncertain", "absent")
+        assert any(m.role == "disease" for m in finding.mentions)
+        for mention in finding.mentions:
+            assert mention.start < mention.end
+            assert text[mention.start : mention.end] == mention.text
+
+
+@settings(max_examples=400, deadline=None)
+@given(TEXTS)
+def test_any_text_is_read_and_offsets_slice(text: str) -> None:
+    check(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS)
+def test_sentences_do_not_overlap_and_lose_nothing_but_white_space_and_list_marks(text: str) -> None:
+    spans = split_sentences(text)
+    assert all(a.end <= b.start for a, b in zip(spans, spans[1:], strict=False))
+    assert all(text[s.start : s.end].strip() == text[s.start : s.end] != "" for s in spans)
+    kept = sum(s.end - s.start for s in spans)
+    lost = "".join(
+        text[a:b] for a, b in zip([0, *(s.end for s in spans)], [*(s.start for s in spans), len(text)], strict=True)
+    )
+    assert kept + len(lost) == len(text)
+    assert not any(c.isalpha() for c in lost)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS)
+def test_tokens_slice_to_their_words(text: str) -> None:
+    tokens = tokenize(text)
+    for word, start, end in zip(tokens.words, tokens.starts, tokens.ends, strict=True):
+        assert word in ("", "'") or word == text[start:end].lower()
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS, st.integers(0, 50), st.integers(0, 50))
+def test_any_span_has_an_assertion(text: str, start: int, length: int) -> None:
+    found = assert_span(text, start, start + length, lexicon=RECOGNIZER.reader.lexicon)
+    assert (found.cue_start is None) == (found.cue_end is None)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS)
+def test_sections_hold_text_of_the_report(text: str) -> None:
+    sections = split_sections(text)
+    for part in (*sections.findings.split("\n"), *sections.impression.split("\n")):
+        assert part.strip() in text
+
+
+MEGABYTE = 1_000_000
+HUGE = {
+    "sentences": "No effusion. Small left opacity in the right base. ",
+    "one line without a full stop": "no effusion and small left opacity in the right base with ",
+    "one word": "a",
+    "blanks": " ",
+    "line breaks": "\n",
+    "blank lines of blanks": " \n",
+    "brackets": "[**",
+    "full stops": ".",
+    "stops and blanks": ". ",
+    "null bytes": "\x00",
+    "cues": "no not without may ",
+    "descriptors": "left right small large ",
+    "findings": "effusion ",
+    "masks": "XXXX ",
+    "elliptic sentences": "Small. ",
+    "headings": "FINDINGS: ",
+    "capitals": "A, ",
+    "digits": "1.",
+    "joined descriptors": "left and ",
+}
+
+
+@pytest.mark.parametrize("kind", HUGE)
+def test_a_megabyte_takes_linear_time(kind: str) -> None:
+    unit = HUGE[kind]
+    times: list[float] = []
+    for size in (MEGABYTE // 10, MEGABYTE):
+        text = (unit * (size // len(unit) + 1))[:size]
+        recognizer = Recognizer()
+        begun = time.process_time()
+        split_sections(text)
+        recognizer.annotate_text(text)
+        times.append(time.process_time() - begun)
+    # Ten times the text in well under a hundred times the time; the floor is for clocks and warm-up.
+    assert times[1] < 30 * max(times[0], 0.05), times
