@@ -74,7 +74,7 @@ def _figures(rng: np.random.Generator, *, half: float) -> list[Figure]:
                     )
                 )
     for task in ("zero-shot", "linear probe, 100 % of labels"):
-        for target in ("mean", "edema", "pleural effusion", "pneumothorax"):
+        for target in ("macro", "edema", "pleural effusion", "pneumothorax"):
             for method in ("clip", "medtrim"):
                 value = float(rng.uniform(0.6, 0.95))
                 figures.append(Figure(task, method, "AUROC", value, value - half, value + half, 820, target=target))

@@ -9,7 +9,10 @@ import pytest
 from PIL import Image
 
 from medtrim.models import build_dual_encoder, load_checkpoint, save_checkpoint
-from medtrim.search import QueryEncoder, Searcher, StudyIndex, build_index
+from medtrim.search.encoder import QueryEncoder
+from medtrim.search.index import build_index
+from medtrim.search.searcher import Searcher
+from medtrim.search.store import StudyIndex
 from medtrim.types import Annotation, Finding, Provenance, Study
 
 REPORTS = (

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from medtrim.errors import ConfigError, TableError
-from medtrim.search import StudyIndex, build_index
+from medtrim.search.index import build_index
+from medtrim.search.store import StudyIndex
 from medtrim.types import Annotation, Study
 
 Corpus = tuple[Path, list[Study], list[Annotation]]

@@ -7,7 +7,8 @@ import pytest
 
 from medtrim.data import load_image
 from medtrim.errors import ConfigError, TableError
-from medtrim.search import Filters, Searcher
+from medtrim.search import Filters
+from medtrim.search.searcher import Searcher
 from medtrim.types import Annotation, Study
 
 Corpus = tuple[Path, list[Study], list[Annotation]]

@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from medtrim.errors import ConfigError
-from medtrim.search import Searcher
 from medtrim.search.guard import check_exposure, is_loopback
+from medtrim.search.searcher import Searcher
 from medtrim.search.server import create_app
 from medtrim.types import Annotation, Study
 

@@ -13,7 +13,8 @@ from medtrim.cli.console import err, out, progress_bar, report_rejects
 from medtrim.errors import ConfigError
 
 if TYPE_CHECKING:
-    from medtrim.search import FindingMark, SearchResult
+    from medtrim.search import FindingMark
+    from medtrim.search.searcher import SearchResult
 
 TOKEN_VARIABLE = "MEDTRIM_TOKEN"
 COLOURS = {"agrees": "green", "conflicts": "bold red", "extra": "dim", "neutral": "default"}
@@ -52,7 +53,7 @@ def index(
     """Embed studies with a trained model and make them searchable."""
     from medtrim.data import read_corpus, select_split
     from medtrim.entities import annotate_corpus, split_sections
-    from medtrim.search import build_index
+    from medtrim.search.index import build_index
     from medtrim.types import Provenance
     from medtrim.types.tables import read_annotations, rejects_to_table, write_table
 
@@ -107,7 +108,9 @@ def search(
         if value not in ("image", "text"):
             raise ConfigError(f"{name} must be image or text, not {value!r}")
     from medtrim.data import load_image
-    from medtrim.search import Filters, Searcher, StudyIndex
+    from medtrim.search import Filters
+    from medtrim.search.searcher import Searcher
+    from medtrim.search.store import StudyIndex
     from medtrim.search.wire import Answer
 
     _quiet()
@@ -150,8 +153,9 @@ def serve(
         err.print("[yellow]no --certificate: token, reports and images cross the network unencrypted[/yellow]")
     import uvicorn
 
-    from medtrim.search import Searcher, StudyIndex
+    from medtrim.search.searcher import Searcher
     from medtrim.search.server import create_app
+    from medtrim.search.store import StudyIndex
 
     _quiet()
     searcher = Searcher.open(StudyIndex(index), device=device)

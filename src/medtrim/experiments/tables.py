@@ -95,8 +95,8 @@ def classification_tables(results: Results) -> tuple[Table, ...]:
             of_metric = [f for f in figures if f.metric == info.key]
             targets = dict.fromkeys(f.target for f in of_metric)
             rows = tuple(
-                _row(results, t or "all", info, [f for f in of_metric if f.target == t])
-                for t in sorted(targets, key=lambda t: (t != "mean", t))
+                _row(results, "mean" if t == "macro" else t or "all", info, [f for f in of_metric if f.target == t])
+                for t in sorted(targets, key=lambda t: (t != "macro", t))
             )
             if rows:
                 groups.append(RowGroup(info.label, rows))

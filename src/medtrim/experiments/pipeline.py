@@ -1,0 +1,233 @@
+"""The whole way, once: studies → annotations → triplets → trained methods → evaluation → report."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from medtrim.experiments.assemble import Assembly, assemble, write_metrics, write_results
+from medtrim.experiments.config import PhantomSource, PipelineConfig, TableSource
+from medtrim.experiments.judge import MAP_NAME
+from medtrim.experiments.layout import Layout
+from medtrim.experiments.methods import MethodSpec, choose_methods
+from medtrim.experiments.monitor import Monitor, Silent, progress_of
+from medtrim.experiments.recipes import TrainingSize, from_scratch, image_size, make_recipe
+from medtrim.experiments.report import write_report
+from medtrim.experiments.results import Results
+from medtrim.experiments.stages import Done, Stage, StageBook, digest
+from medtrim.experiments.steps import annotate, cache_images, collect_rejects, make_studies, mine
+from medtrim.experiments.workers import Plan, plan_jobs, run_tasks
+from medtrim.training import TrainConfig
+from medtrim.types import medtrim_version
+from medtrim.types.tables import read_studies
+
+PACKAGES = ("torch", "transformers", "numpy", "scikit-learn", "pyarrow")
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """What a run left behind: its report, the results in it, and how long every stage took."""
+
+    report: Path
+    results: Results
+    stages: tuple[Done, ...]
+
+
+def run_pipeline(
+    config: PipelineConfig, out: Path | str, *, monitor: Monitor | None = None, command: str = ""
+) -> PipelineResult:
+    """Run every stage that `out` does not hold yet, and write the report.
+
+    A stage is skipped where an earlier run has finished it with the same inputs; a training that was killed goes on
+    from its newest checkpoint, if it keeps any.
+
+    Args:
+        config: what to compare on what.
+        out: folder of the run.
+        monitor: told of every stage.
+        command: the command line, for the report.
+
+    Raises:
+        MedTrimError: what a stage raised. Stages before it are kept.
+    """
+    run = _Run(config, Layout(Path(out)), monitor or Silent())
+    specs = choose_methods(config.methods)
+    run.prepare()
+    recipes = run.cache(specs)
+    run.train(specs, recipes)
+    run.evaluate(specs)
+    return run.report(specs, recipes, command)
+
+
+class _Run:
+    """One pass through the stages; later stages take the keys of earlier ones into theirs."""
+
+    def __init__(self, config: PipelineConfig, layout: Layout, monitor: Monitor) -> None:
+        self.config, self.layout, self.monitor = config, layout, monitor
+        self.book = StageBook(layout.folder, monitor)
+        self.keys: dict[str, str] = {}
+        self.facts: dict[str, Mapping[str, Any]] = {}
+        self.size = TrainingSize(0, 0)
+
+    def prepare(self) -> None:
+        """Studies, annotations, triplets."""
+        config, layout = self.config, self.layout
+        source = config.source
+        if isinstance(source, PhantomSource):
+            title, inputs = "draw phantoms", {"studies": source.studies, "size": source.size}
+        else:
+            title, inputs = "read studies", _table_inputs(source)
+        stage = Stage("studies", title, {"source": inputs, "seed": config.seed}, ("corpus",))
+        self._note(self.book.run(stage, lambda: make_studies(config, layout, self._progress("studies"))))
+        stage = Stage("annotate", "read reports", self._after("studies"), ("annotations.parquet",))
+        self._note(self.book.run(stage, lambda: annotate(config, layout, self._progress("annotate"))))
+        inputs = {**self._after("annotate"), "iterations": config.iterations, "seed": config.seed}
+        stage = Stage("mine", "mine triplets", inputs, ("triplets.parquet",))
+        self._note(self.book.run(stage, lambda: mine(config, layout, self._progress("mine"))))
+
+    def cache(self, specs: tuple[MethodSpec, ...]) -> dict[str, TrainConfig]:
+        """Decode the images at the size that the recipes want; returns the recipe of every method."""
+        self.size = TrainingSize.of(read_studies(self.layout.studies))
+        recipes = {m.key: make_recipe(self.config, m, self.layout, self.size) for m in specs}
+        side = image_size(recipes[specs[0].key])
+        stage = Stage("cache", "decode images", {**self._after("studies"), "size": side}, ("cache",))
+        self._note(self.book.run(stage, lambda: cache_images(self.layout, side, self._progress("cache"))))
+        return recipes
+
+    def train(self, specs: tuple[MethodSpec, ...], recipes: Mapping[str, TrainConfig]) -> None:
+        """Train the methods side by side."""
+        stages, tasks = {}, {}
+        plan = self._plan(len(specs))
+        for method in specs:
+            recipe = recipes[method.key].model_copy(update={"threads": plan.threads})
+            plain = recipe.model_dump(mode="json")
+            # Where the files lie and how many threads there are changes no weight.
+            inputs = {k: v for k, v in plain.items() if k not in ("out", "threads")}
+            inputs["data"] = {k: v for k, v in plain["data"].items() if k in ("train_split", "eval_split")}
+            before = ("annotate", "cache", "mine") if method.triplets else ("annotate", "cache")
+            name = f"train-{method.key}"
+            folder = self.layout.relative(self.layout.run(method.key))
+            stages[name] = Stage(
+                name,
+                f"train {method.label}",
+                {"recipe": inputs, **self._after(*before)},
+                (folder, f"{folder}/model/config.json"),
+            )
+            tasks[name] = {"kind": "train", "config": plain}
+        self._side_by_side(stages, tasks, plan)
+
+    def evaluate(self, specs: tuple[MethodSpec, ...]) -> None:
+        """Judge the methods side by side."""
+        stages, tasks = {}, {}
+        for method in specs:
+            name = f"evaluate-{method.key}"
+            inputs = {
+                **self._after(f"train-{method.key}"),
+                "resamples": self.config.resamples,
+                "seed": self.config.seed,
+            }
+            folder = self.layout.relative(self.layout.evaluation(method.key))
+            outputs = (folder, f"{folder}/evaluation.json", f"{folder}/{MAP_NAME}")
+            stages[name] = Stage(name, f"evaluate {method.label}", inputs, outputs)
+            tasks[name] = {
+                "kind": "evaluate",
+                "folder": str(self.layout.folder),
+                "method": method.key,
+                "seed": self.config.seed,
+                "resamples": self.config.resamples,
+                "drawn": self.config.drawn,
+            }
+        self._side_by_side(stages, tasks, self._plan(len(specs)))
+
+    def report(
+        self, specs: tuple[MethodSpec, ...], recipes: Mapping[str, TrainConfig], command: str
+    ) -> PipelineResult:
+        """Put the results together and write them as HTML, JSON and Parquet."""
+        assembly = Assembly(
+            config=self.config,
+            layout=self.layout,
+            methods=specs,
+            facts=self.facts,
+            stages=tuple(self.book.done),
+            rejects=collect_rejects(self.layout),
+            recipes={key: recipe.model_dump(mode="json") for key, recipe in recipes.items()},
+            from_scratch=from_scratch(recipes[specs[0].key]),
+            versions=versions(),
+            command=command,
+            created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        )
+        results = assemble(assembly)
+        write_metrics(results, self.layout.metrics)
+        write_results(results, self.layout.results)
+        return PipelineResult(write_report(results, self.layout.report), results, tuple(self.book.done))
+
+    def _side_by_side(
+        self, stages: Mapping[str, Stage], tasks: Mapping[str, Mapping[str, Any]], plan: Plan
+    ) -> None:
+        started: dict[str, float] = {}
+        due = {}
+        for name, stage in stages.items():
+            found = self.book.reuse(stage)
+            if found is None:
+                due[name] = tasks[name]
+            else:
+                self._note(found)
+
+        def on_start(name: str) -> None:
+            started[name] = self.book.begin(stages[name])
+
+        def on_result(name: str, result: Mapping[str, Any]) -> None:
+            self._note(self.book.finish_since(stages[name], started[name], result))
+
+        run_tasks(
+            due,
+            plan=plan,
+            logs=self.layout.folder / "logs",
+            on_start=on_start,
+            on_progress=self.monitor.update,
+            on_result=on_result,
+        )
+
+    def _plan(self, tasks: int) -> Plan:
+        cores = os.cpu_count() or 1
+        return plan_jobs(tasks, cores=cores, jobs=self.config.jobs or (1 if _has_gpu() else 0))
+
+    def _note(self, done: Done) -> None:
+        self.keys[done.name] = done.key
+        self.facts[done.name] = done.facts
+
+    def _after(self, *names: str) -> dict[str, Any]:
+        return {"after": [self.keys[name] for name in names]}
+
+    def _progress(self, stage: str) -> Any:
+        return progress_of(self.monitor, stage)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    found = {"medtrim": medtrim_version(), "python": platform.python_version()}
+    return found | {name: version(name) for name in PACKAGES}
+
+
+def _table_inputs(source: TableSource) -> dict[str, Any]:
+    return {
+        "content": digest([source.path]),
+        "columns": dict(source.columns),
+        "image_root": str(source.image_root) if source.image_root else None,
+        "layout": source.layout,
+        "patients": source.patients,
+        "encoding": source.encoding,
+        "fractions": dict(source.fractions),
+    }
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

@@ -1,0 +1,68 @@
+"""A few retrieval figures of the validation split while a method trains: the curves by which methods compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from medtrim.data import ImageCache
+from medtrim.errors import ConfigError
+from medtrim.evaluation.bootstrap import PatientBootstrap
+from medtrim.evaluation.embed import embed_studies
+from medtrim.evaluation.reference import make_reference
+from medtrim.evaluation.retrieval import evaluate_retrieval
+from medtrim.models import EncoderBundle
+from medtrim.training import TrainConfig
+from medtrim.types import Study
+from medtrim.types.tables import read_annotations, read_studies
+
+Validator = Callable[[EncoderBundle, int], Mapping[str, float]]
+CURVES = ("disease P@10", "fine P@10", "attribute AUC")
+DIRECTIONS = ("i2t", "t2i")
+MAX_STUDIES = 400
+
+
+def curve_name(metric: str) -> str:
+    """The key under which a metric's mean over `DIRECTIONS` is logged."""
+    return f"mean {metric}"
+
+
+def make_validator(config: TrainConfig) -> Validator:
+    """A callable for `train(evaluate=…)` that measures `CURVES` on at most `MAX_STUDIES` validation studies.
+
+    Values are means over image→text and text→image. A split that defines a figure nowhere gives nan.
+
+    Raises:
+        ConfigError: the recipe names no annotations, without which nothing can be judged.
+    """
+    if config.data.annotations is None or config.data.cache is None:
+        raise ConfigError("validation needs data.annotations and data.cache")
+    cache = ImageCache(config.data.cache)
+    held = [
+        s for s in read_studies(config.data.studies) if s.split == config.data.eval_split and s.study_id in cache
+    ]
+    studies = sorted(_thinned(held, config.seed), key=lambda s: s.study_id)
+    known = {a.study_id: a for a in read_annotations(config.data.annotations)}
+    reference = make_reference([known[s.study_id] for s in studies])
+    bootstrap = PatientBootstrap([s.patient_id for s in studies], resamples=1, seed=0)
+
+    def validate(bundle: EncoderBundle, step: int) -> Mapping[str, float]:
+        if len(studies) < 2:
+            return {curve_name(metric): float("nan") for metric in CURVES}
+        found = embed_studies(bundle, studies, cache)
+        result = evaluate_retrieval(found.image, found.text, reference, bootstrap, directions=DIRECTIONS)
+        values = {
+            metric: [f.value for f in result.figures if f.metric == metric and f.queries == "abnormal"]
+            for metric in CURVES
+        }
+        return {curve_name(m): float(np.mean(v)) if v else float("nan") for m, v in values.items()}
+
+    return validate
+
+
+def _thinned(studies: list[Study], seed: int) -> list[Study]:
+    if len(studies) <= MAX_STUDIES:
+        return studies
+    chosen = np.random.default_rng(seed).choice(len(studies), MAX_STUDIES, replace=False)
+    return [studies[i] for i in sorted(chosen)]

@@ -1,0 +1,105 @@
+"""The process that `workers.run_tasks` starts: one task from standard input, JSON lines to standard output."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from medtrim.errors import ConfigError, MedTrimError
+
+LEAST_SECONDS = 0.2
+"""Progress lines come no more often than this."""
+
+
+class Reporter:
+    """Writes progress and the result to the parent."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.note = ""
+        self._last = 0.0
+
+    def progress(self, done: int, total: int) -> None:
+        """Pass progress on, now and then, and always the last."""
+        now = time.monotonic()
+        if now - self._last >= LEAST_SECONDS or (total and done >= total):
+            self._last = now
+            self.send({"done": done, "total": total, "note": self.note})
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """One line."""
+        self.stream.write(json.dumps(message) + "\n")
+        self.stream.flush()
+
+
+def run_train(task: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """Train as `task["config"]` says; the note is the loss."""
+    from medtrim.experiments.validation import make_validator
+    from medtrim.training import build_config, train
+
+    config = build_config(task["config"])
+
+    def on_metrics(line: Mapping[str, float]) -> None:
+        if "loss" in line:
+            reporter.note = f"loss {line['loss']:.3f}"
+
+    result = train(
+        config,
+        resume=True,
+        progress=reporter.progress,
+        on_metrics=on_metrics,
+        evaluate=make_validator(config) if config.evaluation.every else None,
+    )
+    speed = result.studies_per_second
+    return {
+        "seconds": result.seconds,
+        "steps": result.steps,
+        "studies": result.studies,
+        "encodings": result.steps * config.batch.size * config.batch.accumulate,
+        "studies_per_second": None if math.isnan(speed) else speed,
+        "rejects": len(result.rejects),
+        "resumed_from": result.resumed_from,
+    }
+
+
+def run_evaluate(task: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """Evaluate one checkpoint; see `judge.judge`."""
+    from medtrim.experiments.judge import judge
+
+    return judge(task, progress=reporter.progress)
+
+
+TASKS: Mapping[str, Callable[[Mapping[str, Any], Reporter], dict[str, Any]]] = {
+    "train": run_train,
+    "evaluate": run_evaluate,
+}
+
+
+def main() -> int:
+    """Run the task; what libraries print goes to standard error, so that standard output is ours alone."""
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    task = json.load(sys.stdin)
+    reporter = Reporter(stream)
+    try:
+        import torch
+        from transformers.utils.logging import disable_progress_bar
+
+        torch.set_num_threads(int(task["threads"]))
+        disable_progress_bar()  # type: ignore[no-untyped-call]
+        if task["kind"] not in TASKS:
+            raise ConfigError(f"unknown task {task['kind']!r}; allowed: {', '.join(TASKS)}")
+        reporter.send({"result": TASKS[task["kind"]](task, reporter)})
+    except MedTrimError as error:
+        reporter.send({"type": type(error).__name__, "error": str(error)})
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
