@@ -22,7 +22,18 @@ app = typer.Typer(
 
 
 # Modules of this room whose `register(app)` adds their commands, in the order of `medtrim --help`.
-COMMANDS: tuple[str, ...] = ("demo", "annotate", "data", "mine", "score", "phantom", "train", "evaluate", "search")
+COMMANDS: tuple[str, ...] = (
+    "demo",
+    "annotate",
+    "data",
+    "mine",
+    "score",
+    "audit",
+    "phantom",
+    "train",
+    "evaluate",
+    "search",
+)
 
 
 def _version(value: bool) -> None:

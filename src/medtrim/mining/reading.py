@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Integer
+from jaxtyping import Bool, Integer
 
 from medtrim.errors import TableError
 from medtrim.mining.encoding import EncodedStudies, FlatFindings, encode_flat
@@ -21,9 +21,13 @@ from medtrim.types.tables import check_unique, provenance_of, read_table
 
 @dataclass(frozen=True)
 class EncodedCorpus:
-    """Encoded studies with what their table says of itself, and remarks a user should see."""
+    """Encoded studies with what their table says of itself, and remarks a user should see.
+
+    `unread` marks studies whose report gave no finding at all, not even a denied one: nothing is known of them.
+    """
 
     encoded: EncodedStudies
+    unread: Bool[np.ndarray, " studies"]
     ontology: OntologyRef | None
     contradictions: Contradictions
     notes: tuple[str, ...]
@@ -49,7 +53,9 @@ def read_encoded(path: Path | str, config: ScoreConfig | None = None) -> Encoded
     made = provenance_of(table)
     if made is None:
         notes = ("the annotations carry no provenance: the ontology that made them is unknown", *notes)
-    return EncodedCorpus(encoded, made.ontology if made else None, contradictions_of(made), notes)
+    unread = pc.equal(pc.fill_null(pc.list_value_length(table["findings"]), 0), 0).to_numpy()
+    ontology = made.ontology if made else None
+    return EncodedCorpus(encoded, unread, ontology, contradictions_of(made), notes)
 
 
 def read_patients(path: Path | str, study_ids: Sequence[str]) -> Integer[np.ndarray, " studies"]:
