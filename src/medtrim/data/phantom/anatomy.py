@@ -98,7 +98,7 @@ def body_thickness(frame: Frame, case: Case) -> Array:
     lift = 0.04 - 0.10 * fat
     neck = 0.19 + 0.08 * fat
     # The trapezius slopes to the shoulder, the arm hides the axilla, below it the trunk is free.
-    outline_y = (-1.6, -1.14 + lift, -1.02 + lift, -0.93 + lift, -0.85 + lift, -0.74, -0.40, 0.0, 0.22, 0.40)
+    outline_y = (-1.6, -1.16 + lift, -1.06 + lift, -0.96 + lift, -0.88 + lift, -0.77, -0.40, 0.0, 0.22, 0.40)
     bulge = trunk + 0.5 * (1.35 - trunk)
     outline_x = (neck + 0.04, neck, neck + 0.13, 0.60, 0.92, 1.18, 1.35, bulge, trunk + 0.03, trunk)
     half = np.interp(y, outline_y, outline_x)

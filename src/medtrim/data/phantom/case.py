@@ -63,6 +63,7 @@ class Patient:
     bones: int = 0
     vessels: int = 0
     bone_density: float = 1.0
+    implants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Technique:
     collimation: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     marker: str = ""
     gas: float = 0.5
+    attached: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from medtrim.data.phantom import anatomy, nodule, parenchyma, pleura, skeleton
+from medtrim.data.phantom import anatomy, hardware, nodule, parenchyma, pleura, skeleton
 from medtrim.data.phantom.anatomy import AIR, Hemithorax
-from medtrim.data.phantom.bank import VESSEL_VARIANTS, vessels
 from medtrim.data.phantom.case import BILATERAL, Case, Lesion
 from medtrim.data.phantom.film import expose
 from medtrim.data.phantom.frame import Array, Frame, make_frame, ramp, unit
 from medtrim.data.phantom.texture import window
+from medtrim.data.phantom.vessels import VESSEL_VARIANTS, vessels
 from medtrim.errors import ConfigError
 
 # Opacities first, then what lies outside the lung, so that a pneumothorax is dark over any haze.
@@ -64,6 +64,8 @@ def attenuation(case: Case, *, size: int, rng: np.random.Generator) -> Array:
     anatomy.add_midline(film, frame, shift)
     anatomy.add_breasts(film, frame, case)
     film += skeleton.bone_layer(frame, case)
+    for device in (*case.patient.implants, *case.technique.attached):
+        film += hardware.layer(frame, device) * np.float32(1.6)
     return film
 
 

@@ -86,12 +86,15 @@ def _deny(words: list[str], lots: random.Random) -> str:
 
 
 def incidental(case: Case, lots: random.Random) -> list[str]:
-    """Remarks on breath, aorta and spine, as drawn or as the age suggests."""
+    """Remarks on breath, aorta, hardware and spine, as drawn or as the age suggests."""
     words, said = phrases()["incidental"], []
     if case.technique.inspiration < 0.2 and lots.random() < 0.8:
         said.append(lots.choice(words["low volumes"]))
     if case.patient.aorta > 1.12 and not case.of("enlarged cardiomediastinum") and lots.random() < 0.5:
         said.append(lots.choice(words["tortuous"]))
+    for device in (*case.patient.implants, *case.technique.attached):
+        if lots.random() < 0.7:
+            said.append(lots.choice(words[device]))
     if case.patient.age > 60 and lots.random() < 0.2:
         said.append(lots.choice(words["degenerative"]))
     return said

@@ -8,10 +8,10 @@ import random
 import numpy as np
 
 from medtrim.data.phantom.anatomy import ANGLE, APEX, Hemithorax
-from medtrim.data.phantom.bank import VESSEL_VARIANTS, vessels
 from medtrim.data.phantom.case import Lesion
 from medtrim.data.phantom.frame import Array, Box, Frame, dome, ramp, unit
 from medtrim.data.phantom.texture import window
+from medtrim.data.phantom.vessels import VESSEL_VARIANTS, vessels
 
 # Middle of a zone as a fraction of the way from apex to costophrenic angle.
 ZONE_HEIGHT = {

@@ -68,6 +68,8 @@ class _Writer:
             lungs,
             self._affirm(bones) + normal_bones(case, lots),
         ]
+        if not any(groups):
+            groups[1] = [lots.choice(phrases()["impression normal"])]
         if lots.random() < 0.4:
             groups[0], groups[1] = groups[1], groups[0]
         if bones and lots.random() < 0.5:

@@ -11,9 +11,11 @@ import random
 
 import numpy as np
 
-from medtrim.data.phantom.bank import BONE_VARIANTS, VESSEL_VARIANTS
+from medtrim.data.phantom.bones import BONE_VARIANTS
 from medtrim.data.phantom.case import Case, Patient, Technique
+from medtrim.data.phantom.hardware import IMPLANTS
 from medtrim.data.phantom.settings import NORMAL_SHARE, draw_lesions
+from medtrim.data.phantom.vessels import VESSEL_VARIANTS
 
 
 def sample_case(rng: np.random.Generator, *, patient: Patient | None = None) -> Case:
@@ -50,6 +52,7 @@ def _patient(lots: random.Random) -> Patient:
         aorta=_bounded(lots, 0.75 + 0.006 * (age - 40), 0.15, 0.5, 1.4),
         bones=lots.randrange(BONE_VARIANTS),
         vessels=lots.randrange(VESSEL_VARIANTS),
+        implants=tuple(name for name, share in IMPLANTS.items() if age > 50 and lots.random() < share),
         bone_density=_bounded(lots, 1.1 - 0.004 * (age - 40), 0.1, 0.7, 1.3),
     )
 
@@ -72,4 +75,5 @@ def _technique(lots: random.Random, *, portable: bool) -> Technique:
         collimation=(edges[0], edges[1], edges[2], edges[3]),
         marker=lots.choice("LR") if lots.random() < 0.6 else "",
         gas=lots.random(),
+        attached=("electrodes",) if lots.random() < (0.4 if portable else 0.03) else (),
     )

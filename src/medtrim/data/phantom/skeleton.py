@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 
-from medtrim.data.phantom.bank import bones, rib_point
+from medtrim.data.phantom.bones import bones, rib_point
 from medtrim.data.phantom.case import Case, Lesion
 from medtrim.data.phantom.frame import Array, Frame, dome, ramp
 
