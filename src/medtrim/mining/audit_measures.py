@@ -41,7 +41,11 @@ def use_counts(encoded: EncodedStudies, rows: Integer[np.ndarray, " triplets"]) 
         "most": int(uses.max()),
         "mean_of_used": float(uses[uses > 0].mean()),
         "histogram": [
-            {"from": low, "to": high, "studies": int(((uses >= low) & (uses <= (high or uses.max()))).sum())}
+            {
+                "from": low,
+                "to": high,
+                "studies": int(((uses >= low) & (uses <= (uses.max() if high is None else high))).sum()),
+            }
             for low, high in zip(USES, upper, strict=True)
         ],
         "most_used": [{"study_id": encoded.study_ids[i], "uses": int(uses[i])} for i in most if uses[i]],

@@ -98,7 +98,7 @@ def _triplets(data: AuditInput, audit: Audit, rows: np.ndarray, place: Mapping[i
             "conflicts": [axis for axis, found in conflicts.items() if found[i]],
             "doubts": _doubts(data, audit, row),
         }
-        for i, row in enumerate(rows)
+        for i, row in enumerate(rows.tolist())
     ]
 
 
