@@ -25,6 +25,8 @@ app = typer.Typer(
 COMMANDS: tuple[str, ...] = (
     "demo",
     "annotate",
+    "explain",
+    "ontology",
     "data",
     "mine",
     "score",

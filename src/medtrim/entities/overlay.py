@@ -22,6 +22,7 @@ _SECTIONS: dict[str, frozenset[str] | None] = {
     "axes": None,
 }
 _PLAIN = ("name", "version", "ignore", "spelled", "compositions", "discard")
+_COMPOSITION = ("finding", "anatomy", "change")
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "findings": {"category": "other"},
     "directions": {"kind": "place"},
@@ -68,6 +69,7 @@ def check_document(document: Any, *, source: str) -> None:
         raise OntologyError(f"{source}: expected a mapping of sections, found {type(document).__name__}")
     for section, rows in document.items():
         if section in _PLAIN:
+            _check_plain(section, rows, source=source)
             continue
         if section not in _SECTIONS:
             raise unknown_key(section, (*_SECTIONS, *_PLAIN), where=source)
@@ -86,8 +88,29 @@ def check_document(document: Any, *, source: str) -> None:
             for key in row:
                 if key not in keys:
                     raise unknown_key(key, keys, where=f"{source}: {section}: {name!r}")
+            for key in ("terms", "parents", "means", "remove", "takes", "shares"):
+                if not isinstance(row.get(key) or [], list):
+                    raise OntologyError(f"{source}: {section}: {name!r}: {key} must be a list")
             for term in row.get("terms") or ():
                 _check_term(term, where=f"{source}: {section}: {name!r}")
+
+
+def _check_plain(section: str, rows: Any, *, source: str) -> None:
+    if section in ("ignore", "spelled", "compositions") and not isinstance(rows, list):
+        raise OntologyError(f"{source}: {section} must be a list")
+    if section != "compositions":
+        return
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise OntologyError(
+                f"{source}: compositions: an entry must be a mapping with {', '.join(_COMPOSITION)}"
+            )
+        for key in row:
+            if key not in (*_COMPOSITION, "normal"):
+                raise unknown_key(key, (*_COMPOSITION, "normal"), where=f"{source}: compositions")
+        for key in _COMPOSITION:
+            if key not in row:
+                raise OntologyError(f"{source}: compositions: an entry lacks {key!r}")
 
 
 def _check_term(term: Any, *, where: str) -> None:

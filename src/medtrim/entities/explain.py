@@ -1,0 +1,87 @@
+"""Showing what OBER read: the report in marked pieces, and as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+
+from medtrim.entities.ontology import Ontology
+from medtrim.types import Assertion, Finding, OntologyRef, Role, Sections
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """That a piece of text is a mention of finding number `finding` (from 1) in the role it plays there."""
+
+    finding: int
+    role: Role
+    assertion: Assertion
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of text under the same marks; `opens` are the findings whose disease mention ends here."""
+
+    text: str
+    marks: tuple[Mark, ...] = ()
+    opens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedSection:
+    """A section of the report as pieces that join to its text."""
+
+    name: str
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A report as OBER read it."""
+
+    sections: tuple[MarkedSection, ...]
+    findings: tuple[Finding, ...]
+    ontology: OntologyRef
+
+
+def explain(sections: Sections, findings: Sequence[Finding], ontology: Ontology) -> Explanation:
+    """Mark every mention of `findings` in the two sections; findings are numbered from 1 in their order."""
+    marked = tuple(
+        MarkedSection(name, _pieces(name, text, findings))
+        for name, text in (("findings", sections.findings), ("impression", sections.impression))
+        if text
+    )
+    return Explanation(marked, tuple(findings), ontology.ref)
+
+
+def _pieces(section: str, text: str, findings: Sequence[Finding]) -> tuple[Piece, ...]:
+    mentions = [
+        (m, Mark(number, m.role, finding.assertion))
+        for number, finding in enumerate(findings, start=1)
+        for m in finding.mentions
+        if m.section == section
+    ]
+    cuts = sorted({0, len(text), *(m.start for m, _ in mentions), *(m.end for m, _ in mentions)})
+    pieces: list[Piece] = []
+    for start, end in itertools.pairwise(cuts):
+        marks = tuple(mark for m, mark in mentions if m.start <= start and end <= m.end)
+        opens = tuple(mark.finding for m, mark in mentions if m.end == end and mark.role == "disease")
+        pieces.append(Piece(text[start:end], marks, tuple(dict.fromkeys(opens))))
+    return tuple(pieces)
+
+
+def main_mark(piece: Piece) -> Mark | None:
+    """The mark that colours a piece: disease before descriptor before cue, then the first finding."""
+    order: tuple[Role, ...] = ("disease", "direction", "adjective", "cue")
+    return min(piece.marks, key=lambda m: (order.index(m.role), m.finding), default=None)
+
+
+def to_html(explanations: Sequence[tuple[str, Explanation]]) -> str:
+    """One self-contained page of (title, explanation) pairs; pointing at a mention lights its whole finding."""
+    source = (resources.files("medtrim.entities") / "explain.html").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(source).render(explanations=explanations, main_mark=main_mark)
