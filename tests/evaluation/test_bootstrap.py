@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation.bootstrap import PatientBootstrap, interval, lower_median
+from medtrim.evaluation.figures import figure_of, mean_values
 from medtrim.evaluation.pair_auc import auc, pair_auc
 
 PATIENTS = ["b", "a", "b", "c", "a", "d"]
@@ -97,3 +99,16 @@ def test_refusals():
         PatientBootstrap(["a", ""])
     with pytest.raises(ConfigError, match="resamples"):
         PatientBootstrap(["a"], resamples=0)
+
+
+def test_a_share_of_all_or_none_has_an_interval_by_the_number_of_patients():
+    rows = np.arange(14)
+    bootstrap = PatientBootstrap([f"p{i // 2}" for i in range(14)], resamples=20)
+    for value in (0.0, 1.0):
+        values = mean_values("x", np.full(14, value))
+        found = figure_of(values, rows, bootstrap, direction="i2t", group="abnormal", own_in_gallery=False)
+        exact = binomtest(int(7 * value), 7).proportion_ci(0.95, method="exact")
+        assert (found.low, found.high) == (pytest.approx(exact.low), pytest.approx(exact.high))
+    half = mean_values("x", np.tile([0.0, 1.0], 7))
+    found = figure_of(half, rows, bootstrap, direction="i2t", group="abnormal", own_in_gallery=False)
+    assert (found.low, found.high) == (0.5, 0.5)  # every patient has one of each

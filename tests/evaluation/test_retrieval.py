@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medtrim.errors import ConfigError, TableError
-from medtrim.evaluation import retrieval
+from medtrim.evaluation import blocks, separation
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.reference import make_reference
 from medtrim.evaluation.retrieval import evaluate_retrieval, top_studies
@@ -138,7 +138,7 @@ def plain_auc(scored: list[tuple[float, bool]]) -> float:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("block", [7, 1024])
 def test_every_metric_equals_the_plain_loop(seed, block, monkeypatch):
-    monkeypatch.setattr(retrieval, "_BLOCK", block)
+    monkeypatch.setattr(blocks, "BLOCK", block)
     annotations = corpus(45, seed)
     image, text = vectors(45, seed)
     bootstrap = PatientBootstrap([f"p{i // 2}" for i in range(45)], resamples=20)
@@ -189,6 +189,28 @@ def test_own_study_is_in_the_gallery_for_instance_retrieval_alone():
     top = top_studies(image, text, np.array([3, 8]), direction="i2i", k=4)
     assert 3 not in top[0]
     assert 8 not in top[1]
+
+
+def test_disease_auc_of_a_large_gallery_takes_a_part_of_the_queries(monkeypatch):
+    annotations = corpus(40, 2)
+    image, text = vectors(40, 2)
+    reference = make_reference(annotations)
+    bootstrap = PatientBootstrap([f"p{i}" for i in range(40)], resamples=5)
+    monkeypatch.setattr(separation, "_MOST_PAIRS", 400)
+    figures = evaluate_retrieval(image, text, reference, bootstrap, directions=["i2t"]).figures
+    found = {f.metric: f for f in figures}
+    assert found["disease AUC"].n == 10
+    assert found["attribute AUC"].n > 10
+    again = evaluate_retrieval(image, text, reference, bootstrap, directions=["i2t"]).figures
+    assert found["disease AUC"].value == next(f.value for f in again if f.metric == "disease AUC")
+
+
+def test_embeddings_that_are_not_finite_are_refused():
+    image, text = vectors(6, 0)
+    text[2, 0] = np.nan
+    bootstrap = PatientBootstrap(["p"] * 6, resamples=5)
+    with pytest.raises(TableError, match="text embeddings"):
+        evaluate_retrieval(image, text, make_reference(corpus(6, 0)), bootstrap)
 
 
 def test_collapsed_embeddings_rank_by_study_id():

@@ -141,14 +141,15 @@ def _show(result: EvaluationResult) -> None:
     directions = list(dict.fromkeys(f.direction for f in result.figures if f.direction))
     facts = result.facts
     out.print(f"{facts['studies']} studies of {facts['patients']} patients, {facts['normal']} of them normal")
-    table = Table("abnormal queries, %", *directions, title_justify="left")
+    table = Table("abnormal queries, %", "n", *directions, title_justify="left")
     for metric in HEADLINE:
         cells = {
             f.direction: f"{100 * f.value:.1f} ({100 * f.low:.1f}–{100 * f.high:.1f})"
             for f in result.figures
             if f.metric == metric and f.queries == "abnormal"
         }
-        table.add_row(metric, *(cells.get(d, "–") for d in directions))
+        n = max((f.n for f in result.figures if f.metric == metric and f.queries == "abnormal"), default=0)
+        table.add_row(metric, str(n), *(cells.get(d, "–") for d in directions))
     out.print(table)
     for f in result.figures:
         if f.label == "macro":

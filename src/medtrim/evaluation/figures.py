@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float64, Integer
@@ -102,13 +102,29 @@ def figure_of(
     defined = np.isfinite(values.denominator)
     top, bottom, rows = values.numerator[defined], values.denominator[defined], queries[defined]
     total = float(bottom.sum())
-    return make_figure(
+    value = float(top.sum()) / total if total > 0 else float("nan")
+    figure = make_figure(
         "retrieval",
         values.metric,
-        float(top.sum()) / total if total > 0 else float("nan"),
+        value,
         bootstrap.ratio(top, bottom, rows),
         n=len(rows),
         direction=direction,
         queries=group,
         own_in_gallery=own_in_gallery,
     )
+    if value not in (0.0, 1.0):
+        return figure
+    patients = len(np.unique(bootstrap.patient_of[rows[bottom > 0]]))
+    low, high = bound_at_the_edge(value, patients)
+    return replace(figure, low=low, high=high)
+
+
+def bound_at_the_edge(value: float, patients: int, *, level: float = 0.95) -> tuple[float, float]:
+    """The Clopper–Pearson interval of a share that is 0 or 1 among `patients`.
+
+    Where every query fails, or none, all resamples agree and the percentile interval has no width, however few
+    the patients: 7 of 7 are compatible with 59 %.
+    """
+    edge = ((1 - level) / 2) ** (1 / patients)
+    return (edge, 1.0) if value == 1.0 else (0.0, 1.0 - edge)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Integer
 
 from medtrim.evaluation.bootstrap import PatientBootstrap, Replicates
+from medtrim.evaluation.ranking import levels, sorted_with_index
 
 # Resamples see the similarities through at most this many bins of equal content.
 _BINS = 1024
@@ -48,22 +49,28 @@ def pair_auc(
     matrix product; what the bins lose (below 1e-3) is taken out by shifting them to the exact value.
 
     Args:
-        scores: similarity of each pair.
+        scores: similarity of each pair, taken at the resolution of `ranking.levels`.
         positive: whether the pair is alike.
         query: row of the pair's query among the bootstrap's studies.
     """
-    value = auc(scores, positive)
     queries = len(np.unique(query))
-    if not np.isfinite(value):
-        return PairAuc(value, np.full(bootstrap.resamples, np.nan), queries, len(scores))
-    edges = np.unique(np.quantile(scores, np.linspace(0, 1, _BINS + 1)[1:-1], method="nearest"))
-    bins = np.searchsorted(edges, scores, side="right")
-    cell = bootstrap.patient_of[query] * (len(edges) + 1) + bins
-    shape = bootstrap.patients, len(edges) + 1
-    hits = np.bincount(cell[positive], minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
-    misses = np.bincount(cell[~positive], minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
-    binned = _binned_auc(hits.sum(axis=0, keepdims=True), misses.sum(axis=0, keepdims=True))[0]
-    replicates = _binned_auc(bootstrap.weights @ hits, bootstrap.weights @ misses)
+    if positive.all() or not positive.any():
+        return PairAuc(float("nan"), np.full(bootstrap.resamples, np.nan), queries, len(scores))
+    keys = levels(scores)
+    order = sorted_with_index(keys - keys.min())
+    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    hits = np.add.reduceat(positive[order].astype(np.float64), starts)
+    sizes = np.diff(starts, append=len(order))
+    value = float(_binned_auc(hits[None, :], (sizes - hits)[None, :])[0])
+    # A bin is a run of whole groups of equal similarity, so that the bins keep the order of the groups.
+    bins = np.repeat(starts * _BINS // len(order), sizes)
+    cell = bootstrap.patient_of[query[order]] * _BINS + bins
+    alike = positive[order]
+    shape = bootstrap.patients, _BINS
+    many = np.bincount(cell[alike], minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
+    few = np.bincount(cell[~alike], minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
+    binned = float(_binned_auc(many.sum(axis=0, keepdims=True), few.sum(axis=0, keepdims=True))[0])
+    replicates = _binned_auc(bootstrap.weights @ many, bootstrap.weights @ few)
     return PairAuc(value, np.clip(replicates + (value - binned), 0.0, 1.0), queries, len(scores))
 
 

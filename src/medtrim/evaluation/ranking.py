@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Integer, Num
+from jaxtyping import Bool, Float, Float64, Int64, Integer, Num
 
 # Cosine similarities are rounded to this many decimals: what is equal on paper is then equal on every machine, and
 # ties are broken by study id instead of by the last bit of a matrix product.
 SIMILARITY_DECIMALS = 7
+_HIGHEST = 2 * 10**SIMILARITY_DECIMALS + 1
 
 
 def unit(vectors: Float[np.ndarray, "studies dimension"]) -> Float64[np.ndarray, "studies dimension"]:
@@ -24,18 +25,33 @@ def similarities(
     return np.asarray(np.round(queries @ gallery.T, SIMILARITY_DECIMALS))
 
 
+def levels(similarity: Float64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
+    """Similarities as whole numbers, at the resolution of `SIMILARITY_DECIMALS`: −1 is 0."""
+    return np.asarray(np.rint((similarity + 1.0) * 10.0**SIMILARITY_DECIMALS), np.int64)
+
+
+def sorted_with_index(keys: Int64[np.ndarray, "*rows items"]) -> Int64[np.ndarray, "*rows items"]:
+    """The stable order of `keys` (0 ≤ key < 2³¹) along the last axis.
+
+    Key and place are packed into one number and sorted as such: numpy sorts numbers with vector instructions, but
+    not an index beside them.
+    """
+    packed = np.sort((keys << 32) | np.arange(keys.shape[-1]), axis=-1)
+    return np.asarray(packed & 0xFFFFFFFF)
+
+
 def rank_gallery(similarity: Float64[np.ndarray, "queries gallery"]) -> Integer[np.ndarray, "queries gallery"]:
     """Gallery rows by falling similarity, ties by row (rows are in the order of the study ids)."""
-    return np.argsort(-similarity, axis=1, kind="stable")
+    return sorted_with_index(_HIGHEST - levels(similarity))
 
 
 def rank_without_own(
     similarity: Float64[np.ndarray, "queries gallery"], own: Integer[np.ndarray, " queries"]
 ) -> Integer[np.ndarray, "queries others"]:
     """`rank_gallery` with each query's own study left out of its gallery."""
-    masked = similarity.copy()
-    masked[np.arange(len(own)), own] = -np.inf
-    return rank_gallery(masked)[:, :-1]
+    keys = _HIGHEST - levels(similarity)
+    keys[np.arange(len(own)), own] = 2**31 - 1
+    return sorted_with_index(keys)[:, :-1]
 
 
 def own_rank(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float, Float64, Integer
 
 from medtrim.errors import ConfigError, TableError
+from medtrim.evaluation.blocks import blocks
 from medtrim.evaluation.bootstrap import PatientBootstrap, lower_median
 from medtrim.evaluation.figures import Figure, QueryValues, figure_of, make_figure, mean_values
-from medtrim.evaluation.pair_auc import pair_auc
 from medtrim.evaluation.ranking import (
     average_precision,
     ndcg,
@@ -23,6 +23,7 @@ from medtrim.evaluation.ranking import (
     unit,
 )
 from medtrim.evaluation.reference import Reference
+from medtrim.evaluation.separation import separation
 
 Direction = Literal["i2t", "t2i", "i2i", "t2t"]
 DIRECTIONS: tuple[Direction, ...] = ("i2t", "t2i", "i2i", "t2t")
@@ -30,8 +31,6 @@ DIRECTION_NAMES = {"i2t": "image→text", "t2i": "text→image", "i2i": "image�
 CUTS = (1, 5, 10)
 DEPTH = 10
 CONFLICT_AXES = ("side", "severity", "zone")
-# Queries are ranked in blocks, so that memory grows with the gallery and not with its square.
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,9 @@ def evaluate_retrieval(
     unknown = [d for d in directions if d not in DIRECTIONS]
     if unknown:
         raise ConfigError(f"direction must be among {', '.join(DIRECTIONS)}, not {unknown[0]!r}")
+    for name, vectors in (("image", image), ("text", text)):
+        if not np.isfinite(vectors).all():
+            raise TableError(f"{name} embeddings hold numbers that are not finite")
     side = {"i": unit(image), "t": unit(text)}
     figures: list[Figure] = []
     tables: list[QueryTable] = []
@@ -119,14 +121,14 @@ def _direction(
 
     if direction[0] != direction[2]:
         ranks = np.concatenate(
-            [own_rank(similarities(source[rows], gallery), rows) for rows in _blocks(np.arange(len(source)))]
+            [own_rank(similarities(source[rows], gallery), rows) for rows in blocks(np.arange(len(source)))]
         )
         for group, rows in (("abnormal", abnormal), ("normal", normal), ("all", np.arange(len(source)))):
             add(_instance(ranks[rows]), rows, group, True)
             figures.append(_median_rank(ranks[rows], rows, bootstrap, direction, group))
     for group, rows in (("abnormal", abnormal), ("normal", normal)):
         add(_semantic(source, gallery, rows, reference, fine=group == "abnormal"), rows, group, False)
-    figures += _separation(direction, source, gallery, abnormal, reference, bootstrap)
+    figures += separation(direction, source, gallery, abnormal, reference, bootstrap)
     return RetrievalResult(tuple(figures), tuple(tables))
 
 
@@ -164,7 +166,7 @@ def _semantic(
 ) -> list[QueryValues]:
     """Disease metrics, and with `fine` those of findings in every detail, of `queries` in blocks."""
     columns: dict[str, list[QueryValues]] = {}
-    for rows in _blocks(queries):
+    for rows in blocks(queries):
         ranked = rank_without_own(similarities(source[rows], gallery), rows)
         values = _relevance(ranked, reference.disease_set, rows, "disease")
         if fine:
@@ -218,48 +220,3 @@ def _detail(
     free = shares & ~conflicts["side"] & ~conflicts["severity"]
     share = np.divide(free.sum(axis=1), inside.sum(axis=1), out=np.full(len(rows), np.nan), where=matches > 0)
     return [*values, mean_values("conflict-free @R", share)]
-
-
-def _separation(
-    direction: str,
-    source: Float64[np.ndarray, "studies dimension"],
-    gallery: Float64[np.ndarray, "studies dimension"],
-    queries: Integer[np.ndarray, " queries"],
-    reference: Reference,
-    bootstrap: PatientBootstrap,
-) -> list[Figure]:
-    """Disease AUC over all pairs of an abnormal query and another study, attribute AUC over those of one set."""
-    scores, same, fine, query = [], [], [], []
-    for rows in _blocks(queries):
-        similarity = similarities(source[rows], gallery)
-        others = np.ones(similarity.shape, bool)
-        others[np.arange(len(rows)), rows] = False
-        scores.append(similarity[others])
-        same.append((reference.disease_set[rows][:, None] == reference.disease_set[None, :])[others])
-        fine.append((reference.fine[rows][:, None] == reference.fine[None, :])[others])
-        query.append(np.repeat(rows, similarity.shape[1] - 1))
-    if not scores:
-        return []
-    score, alike, exact, row = map(np.concatenate, (scores, same, fine, query))
-    found = {
-        "disease AUC": pair_auc(score, alike, row, bootstrap),
-        "attribute AUC": pair_auc(score[alike], exact[alike], row[alike], bootstrap),
-    }
-    return [
-        make_figure(
-            "retrieval",
-            metric,
-            result.value,
-            result.replicates,
-            n=result.queries,
-            direction=direction,
-            queries="abnormal",
-            own_in_gallery=False,
-        )
-        for metric, result in found.items()
-    ]
-
-
-def _blocks(rows: Integer[np.ndarray, " rows"]) -> Iterator[Integer[np.ndarray, " block"]]:
-    for start in range(0, len(rows), _BLOCK):
-        yield rows[start : start + _BLOCK]
