@@ -59,6 +59,14 @@ def test_gains_losses_and_open_questions_are_told_apart(results: Results) -> Non
     assert "cannot be told from" in undecided.text
 
 
+def test_no_winner_is_named_on_too_little_data(results: Results) -> None:
+    few = replace(with_difference(results, 0.1, 0.05), corpus=dataclasses.replace(results.corpus, test=60))
+    assert not of_kind(few, "gain")
+    (undecided,) = of_kind(few, "open")
+    assert "settles nothing" in undecided.text
+    assert len(undecided.items) == 5
+
+
 def test_a_gain_in_ndcg_alone_is_named(results: Results) -> None:
     figures = tuple(
         replace(f, value=0.1, low=0.05, high=0.15)

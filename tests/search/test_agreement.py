@@ -74,6 +74,18 @@ def test_findings_of_one_disease_are_united() -> None:
     assert not state.uncertain
 
 
+def test_both_sides_are_said_in_one_word() -> None:
+    both = Finding("edema", "present", ("mild",), ("left", "right"))
+    (mark,) = compare([both], [both]).marks
+    assert mark.words == "mild bilateral edema"
+    assert [d.verdict for d in mark.descriptors] == ["agrees", "agrees"]
+    (mark,) = compare([Finding("edema", "present", (), ("left",))], [both]).marks
+    assert [(d.text, d.verdict) for d in mark.descriptors] == [("mild", "extra"), ("bilateral", "extra")]
+    assert mark.verdict == "agrees"
+    (mark,) = unmarked([both])
+    assert mark.words == "mild bilateral edema"
+
+
 def test_without_a_query_nothing_is_judged() -> None:
     (mark,) = unmarked([LEFT_LARGE])
     assert mark.verdict == "neutral"

@@ -34,6 +34,7 @@ COMMANDS: tuple[str, ...] = (
     "phantom",
     "train",
     "evaluate",
+    "experiment",
     "search",
 )
 

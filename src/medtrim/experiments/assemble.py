@@ -86,6 +86,8 @@ def assemble(given: Assembly) -> Results:
         command=given.command,
         created=given.created,
         from_scratch=given.from_scratch,
+        facts=_facts(given),
+        labels_left_out=tuple(given.facts[f"evaluate-{first}"]["labels_left_out"]),
     )
 
 
@@ -117,6 +119,17 @@ def _title(given: Assembly) -> str:
     labels = [m.label for m in given.methods]
     where = "drawn phantoms" if given.config.drawn else "your studies"
     return f"{labels[0]} against {' and '.join(labels[1:])} on {where}" if labels[1:] else f"{labels[0]} on {where}"
+
+
+def _facts(given: Assembly) -> dict[str, str]:
+    read, mined = given.facts["annotate"], given.facts["mine"]
+    truth = "what was drawn" if given.config.drawn else "what the recogniser reads in the reports"
+    facts = {"ontology": str(read["ontology"]), "relevance is judged by": truth}
+    if "diseases_read_back" in read:
+        facts["reports whose diseases are read back as drawn"] = f"{read['diseases_read_back']:.1%}"
+        facts["with every descriptor as well"] = f"{read['descriptors_read_back']:.1%}"
+    facts["triplets mined from the training split"] = f"{mined['triplets']:,}"
+    return facts | ({"why no triplets": str(mined["why"])} if "why" in mined else {})
 
 
 def _corpus(given: Assembly, studies: list[Study], truth: list[Annotation]) -> Corpus:

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medtrim.evaluation.diagnostics import effective_rank, modality_gap
+from medtrim.experiments.gallery import counted
 from medtrim.experiments.report import SEVERAL
 from medtrim.experiments.results import EmbeddingMap, MapPoint
-from medtrim.search.agreement import disease_states
-from medtrim.types import DISEASES, NO_FINDING, Annotation
+from medtrim.search.agreement import disease_states, unmarked
+from medtrim.types import NO_FINDING, Annotation
 
 Vectors = NDArray[np.floating]
 MAX_STUDIES = 400
@@ -41,13 +42,12 @@ def make_map(
 
 def map_class(annotation: Annotation) -> str:
     """The class that colours a study: its only disease of the label set, several diseases, or no finding."""
-    held = [s.disease for s in disease_states(annotation.findings) if s.disease in DISEASES]
+    held = [s.disease for s in disease_states(counted(annotation)) if s.disease != NO_FINDING]
     return held[0] if len(held) == 1 else SEVERAL if held else NO_FINDING
 
 
 def _described(annotation: Annotation) -> tuple[str, str]:
-    states = disease_states(annotation.findings)
-    return map_class(annotation), ", ".join(" ".join([*s.descriptors, s.disease]) for s in states)
+    return map_class(annotation), ", ".join(mark.words for mark in unmarked(counted(annotation)))
 
 
 def _plane(points: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], str]:

@@ -14,7 +14,7 @@ from PIL import Image
 from medtrim.evaluation.ranking import rank_without_own, similarities, unit
 from medtrim.experiments.results import GalleryQuery, GalleryStudy
 from medtrim.search.agreement import compare, disease_states, unmarked
-from medtrim.types import DEFAULT_CONTRADICTIONS, NO_FINDING, Annotation, Contradictions, Study
+from medtrim.types import DEFAULT_CONTRADICTIONS, DISEASES, NO_FINDING, Annotation, Contradictions, Finding, Study
 
 Picture = NDArray[np.uint8]
 LoadPicture = Callable[[Study], Picture | None]
@@ -34,12 +34,17 @@ class MethodEmbeddings:
         return self.image if modality == "image" else self.text
 
 
+def counted(annotation: Annotation) -> tuple[Finding, ...]:
+    """The findings that count in evaluation: those of the label set."""
+    return tuple(f for f in annotation.findings if f.disease in DISEASES)
+
+
 def draw_queries(annotations: Sequence[Annotation], count: int, *, seed: int) -> list[int]:
     """Rows of `count` abnormal studies with a descriptor, drawn by `seed`, different disease sets first.
 
     Where there are too few with a descriptor, abnormal ones without fill up.
     """
-    states = [disease_states(a.findings) for a in annotations]
+    states = [disease_states(counted(a)) for a in annotations]
     abnormal = [i for i, s in enumerate(states) if s[0].disease != NO_FINDING]
     order = [abnormal[i] for i in np.random.default_rng(seed).permutation(len(abnormal))]
     described = [i for i in order if any(s.descriptors for s in states[i])]
@@ -93,13 +98,14 @@ class _Maker:
         load: LoadPicture,
         contradictions: Contradictions,
     ) -> None:
-        self.studies, self.annotations, self.load = studies, annotations, load
+        self.studies, self.load = studies, load
+        self.counted = [counted(a) for a in annotations]
         self.contradictions = contradictions
         self.pictures: dict[int, str] = {}
 
     def query(self, row: int) -> GalleryStudy:
         study = self.studies[row]
-        marks = unmarked(self.annotations[row].findings)
+        marks = unmarked(self.counted[row])
         return GalleryStudy(study.study_id, self.picture(row), study.findings, study.impression, marks)
 
     def retrieved(
@@ -111,9 +117,7 @@ class _Maker:
 
     def _found(self, row: int, other: int, similarity: float) -> GalleryStudy:
         study = self.studies[other]
-        agreement = compare(
-            self.annotations[row].findings, self.annotations[other].findings, contradictions=self.contradictions
-        )
+        agreement = compare(self.counted[row], self.counted[other], contradictions=self.contradictions)
         return GalleryStudy(
             study.study_id,
             self.picture(other),

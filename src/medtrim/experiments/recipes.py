@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medtrim.errors import ConfigError
 from medtrim.experiments.config import PipelineConfig
 from medtrim.experiments.layout import Layout
 from medtrim.experiments.methods import MethodSpec
@@ -44,7 +44,7 @@ def make_recipe(config: PipelineConfig, method: MethodSpec, layout: Layout, size
     Raises:
         ConfigError: the recipe or a setting is unknown or out of range.
     """
-    base = _base(config, layout)
+    base = _base(config, method, layout)
     own: dict[str, Any] = {"objective": dict(method.objective)}
     user = parse_overrides(config.settings)
     if config.recipe == OWN_RATES and "learning_rate" not in user.get("optimizer", {}):
@@ -77,7 +77,7 @@ def from_scratch(recipe: TrainConfig) -> bool:
     return recipe.model.checkpoint is None and built.vision is None and built.text is None
 
 
-def _base(config: PipelineConfig, layout: Layout) -> dict[str, Any]:
+def _base(config: PipelineConfig, method: MethodSpec, layout: Layout) -> dict[str, Any]:
     """The recipe as plain data over the tables of this run."""
     data = {
         "data": {
@@ -88,8 +88,12 @@ def _base(config: PipelineConfig, layout: Layout) -> dict[str, Any]:
     }
     if config.recipe in RECIPES:
         return {"recipe": config.recipe, **data}
-    read = load_config(Path(config.recipe), {"data.studies": str(layout.studies), "out": str(layout.folder)})
-    plain: Mapping[str, Any] = read.model_dump(mode="json", exclude_unset=True)
+    if not Path(config.recipe).exists():
+        raise ConfigError(f"{config.recipe!r} is no recipe file; packaged recipes: {', '.join(RECIPES)}")
+    read = load_config(Path(config.recipe), {**data, "out": str(layout.folder)})
+    plain = read.model_dump(mode="json", exclude_unset=True)
+    if plain.get("objective", {}).get("name") != method.objective["name"]:
+        plain.pop("objective", None)  # its options mean nothing to another objective
     return merge(plain, data)
 
 

@@ -95,6 +95,14 @@ def _comparison(results: Results) -> Iterable[Remark]:
     for figure in differences:
         sides[verdict_of(figure, metric_info(figure.metric))].append(figure)
     of_total = f"of {len(differences)} headline figures (paired, in points):"
+    if too_small(results) and (sides["better"] or sides["worse"]):
+        text = (
+            f"Of {len(differences)} headline intervals {len(sides['better'])} would put {ours} ahead of {theirs} and"
+            f" {len(sides['worse'])} behind. On so few patients bootstrap intervals are too narrow, and some of so"
+            " many leave 0 out by chance: this settles nothing."
+        )
+        yield Remark("open", text, _by_metric([*sides["better"], *sides["worse"]]))
+        return
     if sides["better"]:
         text = f"{ours} is ahead of {theirs} on {len(sides['better'])} {of_total}"
         yield Remark("gain", text, _by_metric(sides["better"]))
@@ -180,6 +188,12 @@ def _standing(results: Results) -> Iterable[Remark]:
             "note",
             "The studies are drawn phantoms with generated reports. They show whether a method can learn side, size"
             " and severity where these are known; they say nothing about patients.",
+        )
+    else:
+        yield Remark(
+            "note",
+            "Nobody has labelled these studies: relevance is judged by the findings that the recogniser reads in"
+            " the reports. Where it errs, so does this truth, in favour of methods trained on its findings.",
         )
     if results.corpus.rejects:
         yield Remark(

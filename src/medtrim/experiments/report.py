@@ -19,6 +19,7 @@ from medtrim.experiments.svg import Chart, Whisker, line_chart, symmetric_span, 
 from medtrim.experiments.tables import (
     Table,
     check_companions,
+    classification_summary,
     classification_tables,
     find,
     headline_metrics,
@@ -65,6 +66,7 @@ def render(results: Results) -> str:
     classes = map_classes(results)
     overview = _overview(results)
     classification = classification_tables(results)
+    summary = classification_summary(results)
     return (
         _environment()
         .get_template("report.html")
@@ -78,7 +80,8 @@ def render(results: Results) -> str:
             tables=tables,
             normal_tables=normal,
             classification=classification,
-            spans={t.key: _span(t) for t in (*tables, *normal, *classification)},
+            summary=summary,
+            spans={t.key: _span(t) for t in (*tables, *normal, *classification, summary)},
             infos=tuple(metric_infos().values()),
             charts=_charts(results),
             classes=classes,

@@ -133,7 +133,8 @@ class EmbeddingMap:
 @dataclass(frozen=True, slots=True)
 class Results:
     """Everything that a report shows. `ours` and `baseline` are the keys of the two methods compared first;
-    `from_scratch` says that the encoders started from random weights.
+    `from_scratch` says that the encoders started from random weights; `facts` (name → words) are counted on the
+    way; `labels_left_out` are classes too rare in the test split to be judged.
     """
 
     title: str
@@ -152,6 +153,8 @@ class Results:
     command: str = ""
     created: str = ""
     from_scratch: bool = True
+    facts: Mapping[str, str] = field(default_factory=dict)
+    labels_left_out: tuple[str, ...] = ()
 
     def label(self, key: str) -> str:
         """What a reader sees for the method `key`."""

@@ -9,6 +9,9 @@ from medtrim.errors import ConfigError
 from medtrim.experiments.results import DIRECTIONS, Figure, Results
 from medtrim.experiments.vocabulary import MetricInfo, group_titles, metric_infos
 
+MACRO = "macro"
+"""Evaluation's name for the mean over classes."""
+
 
 @dataclass(frozen=True, slots=True)
 class DifferenceCell:
@@ -95,14 +98,31 @@ def classification_tables(results: Results) -> tuple[Table, ...]:
             of_metric = [f for f in figures if f.metric == info.key]
             targets = dict.fromkeys(f.target for f in of_metric)
             rows = tuple(
-                _row(results, "mean" if t == "macro" else t or "all", info, [f for f in of_metric if f.target == t])
-                for t in sorted(targets, key=lambda t: (t != "macro", t))
+                _row(results, "mean" if t == MACRO else t or "all", info, [f for f in of_metric if f.target == t])
+                for t in sorted(targets, key=lambda t: (t != MACRO, t))
             )
             if rows:
                 groups.append(RowGroup(info.label, rows))
         count = max(f.n for f in figures)
         tables.append(Table(task, task, tuple(m.key for m in results.methods), tuple(groups), count))
     return tuple(tables)
+
+
+def classification_summary(results: Results) -> Table:
+    """The means over classes of every classification task: a group a task, a line a metric."""
+    figures = [f for f in results.figures if f.task != "retrieval" and f.target == MACRO]
+    groups = []
+    for task in dict.fromkeys(f.task for f in figures):
+        rows = tuple(
+            _row(results, info.label, info, of_metric)
+            for info in metric_infos().values()
+            if (of_metric := [f for f in figures if f.task == task and f.metric == info.key])
+        )
+        groups.append(RowGroup(task, rows))
+    count = max((f.n for f in figures), default=0)
+    return Table(
+        "classification", "Means over classes", tuple(m.key for m in results.methods), tuple(groups), count
+    )
 
 
 def headline_metrics() -> tuple[MetricInfo, ...]:

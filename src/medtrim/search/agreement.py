@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from medtrim.types import DEFAULT_CONTRADICTIONS, NO_FINDING, Contradictions, Finding
+from medtrim.types import DEFAULT_CONTRADICTIONS, NO_FINDING, SIDES, Contradictions, Finding
 
 Verdict = Literal["agrees", "conflicts", "extra", "neutral"]
 """What a mark says.
@@ -16,6 +16,7 @@ Verdict = Literal["agrees", "conflicts", "extra", "neutral"]
 """
 
 REPORTED = ("present", "uncertain")
+BILATERAL = "bilateral"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,11 @@ def unmarked(findings: Iterable[Finding]) -> tuple[FindingMark, ...]:
     """The marks of a study that is compared with nothing, such as the query itself."""
     return tuple(
         FindingMark(
-            s.disease, s.uncertain, "neutral", (), tuple(DescriptorMark(d, "neutral") for d in s.descriptors)
+            s.disease,
+            s.uncertain,
+            "neutral",
+            (),
+            _bilateral(tuple(DescriptorMark(d, "neutral") for d in s.descriptors)),
         )
         for s in disease_states(findings)
     )
@@ -137,7 +142,7 @@ def _mark(
     if ours is None:
         against: tuple[str, ...] = ("disease",) if theirs.disease in denied else ()
         verdict: Verdict = "conflicts" if against else "extra"
-        marks = tuple(DescriptorMark(d, "extra") for d in theirs.descriptors)
+        marks = _bilateral(tuple(DescriptorMark(d, "extra") for d in theirs.descriptors))
         return FindingMark(theirs.disease, theirs.uncertain, verdict, against, marks)
     conflicts = tuple(
         axis for axis in contradictions.axes if contradictions.conflict(axis, ours.descriptors, theirs.descriptors)
@@ -148,4 +153,15 @@ def _mark(
         DescriptorMark(d, "conflicts" if d in at_fault else "agrees" if d in known else "extra")
         for d in theirs.descriptors
     )
+    marks = _bilateral(marks)
     return FindingMark(theirs.disease, theirs.uncertain, "conflicts" if conflicts else "agrees", conflicts, marks)
+
+
+def _bilateral(marks: tuple[DescriptorMark, ...]) -> tuple[DescriptorMark, ...]:
+    """`marks` with left and right said in one word, which agrees where both do."""
+    sides = [m for m in marks if m.text in SIDES]
+    if len(sides) < len(SIDES):
+        return marks
+    verdicts = {m.verdict for m in sides}
+    both = DescriptorMark(BILATERAL, verdicts.pop() if len(verdicts) == 1 else "extra")
+    return (*(m for m in marks if m.text not in SIDES), both)

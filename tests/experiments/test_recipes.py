@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medtrim.errors import ConfigError
+from medtrim.experiments.config import PhantomSource, PipelineConfig
+from medtrim.experiments.layout import Layout
+from medtrim.experiments.methods import choose_methods, method_specs
+from medtrim.experiments.recipes import TrainingSize, from_scratch, image_size, make_recipe
+from medtrim.types import Study
+
+SIZE = TrainingSize(studies=4000, patients=3000)
+LAYOUT = Layout(Path("run"))
+
+
+def recipe(method: str = "medtrim", size: TrainingSize = SIZE, **options: object):  # type: ignore[no-untyped-def]
+    (spec,) = choose_methods([method])
+    return make_recipe(PipelineConfig(PhantomSource(), **options), spec, LAYOUT, size)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", list(method_specs()))
+def test_every_method_has_a_recipe_at_the_same_budget(method: str) -> None:
+    made, other = recipe(method), recipe("clip")
+    assert made.objective.name == method_specs()[method].objective["name"]
+    assert (made.steps, made.batch.size, made.seed, made.model, made.augment) == (
+        other.steps,
+        other.batch.size,
+        other.seed,
+        other.model,
+        other.augment,
+    )
+    assert made.optimizer.learning_rate == method_specs()[method].learning_rate
+    assert made.out == LAYOUT.run(method)
+    assert (made.data.triplets is not None) == method_specs()[method].triplets
+
+
+def test_options_reach_the_recipe() -> None:
+    made = recipe(steps=7, batch=12, image_size=96, seed=3, save_every=5, settings={"optimizer.warmup": 0.5})
+    assert (made.steps, made.batch.size, made.seed, made.save_every) == (7, 12, 3, 5)
+    assert image_size(made) == 96
+    assert made.optimizer.warmup == 0.5
+    assert recipe(epochs=3.0).epochs == 3
+    assert recipe(epochs=3.0).steps == 0
+    assert from_scratch(made)
+
+
+def test_a_given_learning_rate_holds_for_all_methods() -> None:
+    settings = {"optimizer.learning_rate": 1e-4}
+    assert recipe("clip", settings=settings).optimizer.learning_rate == 1e-4
+    assert recipe("medtrim", settings=settings).optimizer.learning_rate == 1e-4
+
+
+def test_pretrained_recipes_keep_their_rate_and_are_not_from_scratch() -> None:
+    made = recipe("clip", recipe="single-gpu")
+    assert made.optimizer.learning_rate == 5e-5
+    assert not from_scratch(made)
+
+
+def test_a_recipe_file_is_the_base(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("recipe: tiny-cpu\nsteps: 11\noptimizer: {learning_rate: 1e-3}\n")
+    made = recipe("clip", recipe=str(file))
+    assert (made.steps, made.optimizer.learning_rate, made.batch.size) == (11, 1e-3, 96)
+    assert made.objective.name == "clip"
+
+
+def test_the_batch_shrinks_to_the_patients_there_are() -> None:
+    few = TrainingSize(studies=200, patients=40)
+    assert recipe(size=few).batch.size == 40
+    assert recipe(size=few, settings={"batch.one_per_patient": False}).batch.size == 96
+    assert recipe(size=few, batch=60).batch.size == 60
+
+
+def test_validation_points_are_spread_over_the_run() -> None:
+    assert recipe(steps=400, validate=8).evaluation.every == 50
+    assert recipe(steps=3, validate=8).evaluation.every == 1
+    assert recipe(validate=0).evaluation.every == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"settings": {"optimizer.learning_rat": 1}}, "learning_rate"),
+        ({"recipe": "huge"}, "huge"),
+        ({"steps": 0}, "steps"),
+        ({"seed": -1}, "seed"),
+        ({"resamples": 0}, "resamples"),
+    ],
+)
+def test_bad_options_are_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        recipe(**options)
+
+
+def test_methods_are_chosen_by_key() -> None:
+    assert [m.key for m in choose_methods(["clip", "medtrim"])] == ["clip", "medtrim"]
+    with pytest.raises(ConfigError, match="unknown method 'clap'; allowed: medtrim, clip"):
+        choose_methods(["clap"])
+    for keys in ([], ["clip", "clip"]):
+        with pytest.raises(ConfigError, match="at least one"):
+            choose_methods(keys)
+
+
+def test_training_size_counts_the_training_split() -> None:
+    studies = [Study("a", "p", split="train"), Study("b", "p", split="train"), Study("c", "q", split="test")]
+    assert TrainingSize.of(studies) == TrainingSize(2, 1)
