@@ -70,6 +70,8 @@ class MethodSection(Section):
         train: training keys laid over the suite's, such as `{optimizer: {learning_rate: 1e-3}}`.
         grid: dotted key → values to try. Keys are training keys (`optimizer.learning_rate`,
             `objective.options.margin`) or start with `mining.`; the first value of each is the default.
+        ablation_of: key of the method that this one is a reduced form of; ablations stand in the tables, but are
+            no other methods to be compared with.
     """
 
     label: str
@@ -79,6 +81,7 @@ class MethodSection(Section):
     mining: dict[str, Any] | None = None
     train: dict[str, Any] = Field(default_factory=dict)
     grid: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    ablation_of: Key | None = None
 
 
 class TuningSection(Section):
@@ -222,12 +225,19 @@ class Suite(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for what, key in (("ours", self.ours), *((f"sweep {s.title!r}", s.method) for s in self.sweeps)):
+        named = [("ours", self.ours), *((f"sweep {s.title!r}", s.method) for s in self.sweeps)]
+        named += [(f"methods.{k}.ablation_of", m.ablation_of) for k, m in self.methods.items() if m.ablation_of]
+        for what, key in named:
             if key not in self.methods:
                 raise ValueError(f"{what} names the method {key!r}; methods: {', '.join(self.methods)}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds repeat: {', '.join(map(str, self.seeds))}")
         return self
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """The methods that `ours` is compared with: all others but ablations."""
+        return tuple(k for k, m in self.methods.items() if k != self.ours and m.ablation_of is None)
 
     @property
     def heading(self) -> str:

@@ -1,0 +1,198 @@
+"""`medtrim experiment`: methods × seeds at equal effort, and the tables made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from medtrim.cli.console import err, out, progress_bar
+
+if TYPE_CHECKING:
+    from medtrim.experiments.suite.results import SuiteResults
+    from medtrim.experiments.suite.rows import Row
+    from medtrim.experiments.suite.runner import Snapshot
+    from medtrim.types.tables import Progress
+
+
+class SuiteFirst(TyperGroup):
+    """`medtrim experiment suite.yaml` is short for `medtrim experiment run suite.yaml`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `run` before a first word that is no subcommand."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+experiment = typer.Typer(
+    cls=SuiteFirst,
+    no_args_is_help=True,
+    help="Compare methods at equal effort: medtrim experiment SUITE -o DIR.",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `medtrim experiment run | plan | table`."""
+    app.add_typer(experiment, name="experiment")
+
+
+SuiteArgument = Annotated[str, typer.Argument(help="YAML file, or a packaged suite: quick, readme, full.")]
+ScaleOption = Annotated[str, typer.Option(help="A scale of the suite, such as gpu.")]
+
+
+@experiment.command("run")
+def run(
+    suite: SuiteArgument,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder; a second start goes on where it stopped.")
+    ],
+    scale: ScaleOption = "",
+    seed: Annotated[list[int] | None, typer.Option(help="Seeds instead of the suite's. Repeatable.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs side by side.")] = None,
+) -> None:
+    """Run what is not finished yet, then write results.parquet, results.json and report.html."""
+    from medtrim.experiments.suite.conduct import Watchers, conduct
+    from medtrim.experiments.suite.load import load_suite
+    from medtrim.experiments.suite.page import write_page
+    from medtrim.experiments.suite.results import gather, write_results
+
+    read = load_suite(suite, scale=scale, seeds=seed or ())
+    if jobs is not None:
+        read = read.model_copy(update={"jobs": jobs})
+    with _live() as live:
+        done = conduct(read, output, watchers=Watchers(stage=live.stage, runs=live.runs))
+    for failure in done.failures:
+        err.print(f"[red]failed:[/red] {failure.job.title}: ", end="")
+        err.print(failure.error, markup=False)
+    results = gather(done)
+    write_results(results, output)
+    with progress_bar("page") as progress:
+        page = write_page(results, done, output, progress=progress)
+    _show(results)
+    out.print(f"→ {page}", soft_wrap=True)
+    if done.failures:
+        err.print(f"[yellow]{len(done.failures)} run(s) failed; start again to try them again[/yellow]")
+        raise typer.Exit(1)
+
+
+@experiment.command("plan")
+def plan(suite: SuiteArgument, scale: ScaleOption = "") -> None:
+    """Check a suite and list its runs without running any."""
+    from medtrim.experiments.suite.check import check_suite
+    from medtrim.experiments.suite.load import load_suite
+    from medtrim.experiments.suite.plan import plan_final, plan_search
+
+    read = load_suite(suite, scale=scale)
+    check_suite(read)
+    runs = [*plan_search(read), *plan_final(read, {})]
+    for planned in runs:
+        at = ", ".join(f"{key}={value}" for key, value in planned.point.items())
+        out.print(f"{planned.role:7} {planned.title}" + (f"  {at}" if at else ""), markup=False)
+    out.print(f"{len(runs)} runs, {read.jobs} side by side on {read.threads} thread(s) each")
+
+
+@experiment.command("table")
+def table(
+    folder: Annotated[Path, typer.Argument(help="Folder of a suite that has run.")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the main table as Markdown.")] = False,
+    into: Annotated[
+        Path | None, typer.Option(help="Replace what lies between the results markers of this file, a README say.")
+    ] = None,
+    docs: Annotated[Path | None, typer.Option(help="Write the whole docs page to this file.")] = None,
+) -> None:
+    """Show the main table of a finished suite, or write it where it belongs."""
+    from medtrim.experiments.suite.docs_page import docs_page
+    from medtrim.experiments.suite.markdown import insert_into, main_table
+    from medtrim.experiments.suite.results import read_results
+    from medtrim.types.tables import atomic_path
+
+    results = read_results(folder)
+    if into is not None:
+        insert_into(into, main_table(results))
+        out.print(f"→ {into}")
+    if docs is not None:
+        with atomic_path(docs) as part:
+            part.write_text(docs_page(results), encoding="utf-8")
+        out.print(f"→ {docs}")
+    if markdown:
+        out.print(main_table(results), markup=False, soft_wrap=True)
+    elif into is None and docs is None:
+        _show(results)
+
+
+class _Live:
+    """The bars of a suite: one a stage while the corpus is made, then one for all runs and one a slot."""
+
+    def __init__(self, bar: Any) -> None:
+        self.bar = bar
+        self.tasks: dict[object, Any] = {}
+        self.reported: set[tuple[str, str]] = set()
+
+    def stage(self, name: str) -> Progress:
+        """The progress call of a stage of the preparation."""
+
+        def progress(done: int, total: int) -> None:
+            self._update(name, name, done, total)
+
+        return progress
+
+    def runs(self, phase: str, snapshot: Snapshot) -> None:
+        """Show where the runs are."""
+        failed = f", {snapshot.failed} failed" if snapshot.failed else ""
+        self._update(phase, f"{phase}{failed}", snapshot.finished, snapshot.total)
+        busy = {running.slot: running for running in snapshot.running}
+        for key in [k for k in self.tasks if isinstance(k, int) and k not in busy]:
+            self.bar.remove_task(self.tasks.pop(key))
+        for slot, running in busy.items():
+            self._update(slot, f"  {running.job.title}: {running.stage}", running.done, running.total)
+            if not err.is_terminal and (running.job.title, running.stage) not in self.reported:
+                self.reported.add((running.job.title, running.stage))
+                err.print(
+                    f"{snapshot.finished}/{snapshot.total} {running.job.title}: {running.stage}", markup=False
+                )
+
+    def _update(self, key: object, text: str, done: int, total: int) -> None:
+        if key not in self.tasks:
+            self.tasks[key] = self.bar.add_task(text, total=None)
+        self.bar.update(self.tasks[key], description=text, completed=done, total=total or None)
+
+
+@contextmanager
+def _live() -> Iterator[_Live]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err) as bar:
+        yield _Live(bar)
+
+
+def _show(results: SuiteResults) -> None:
+    from rich.table import Table
+
+    from medtrim.evaluation import DIRECTION_NAMES
+
+    keys = results.headline
+    for direction in dict.fromkeys(key.direction for key in keys):
+        shown = [key for key in keys if key.direction == direction]
+        headings = [key.heading + (" ↓" if key.info.better == "lower" else "") for key in shown]
+        grid = Table("method", *headings, title=DIRECTION_NAMES.get(direction, "classification"))
+        for method in results.methods:
+            grid.add_row(results.label(method), *[_cell(results.pooled(method, key)) for key in shown])
+        out.print(grid)
+
+
+def _cell(row: Row | None) -> str:
+    if row is None or row.value != row.value:
+        return "–"
+    info = row.key.info
+    return f"{info.show(row.value)}\n[dim]{info.show(row.low)}–{info.show(row.high)}[/dim]"

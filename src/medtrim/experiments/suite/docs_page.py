@@ -1,0 +1,112 @@
+"""The docs page "Results": everything that the results file says, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from medtrim.evaluation import DIRECTION_NAMES
+from medtrim.experiments.suite.markdown import figures_table, main_table, table
+from medtrim.experiments.suite.results import SuiteResults
+from medtrim.experiments.suite.rows import Row
+
+
+def docs_page(results: SuiteResults) -> str:
+    """A whole page."""
+    return "\n\n".join(part.strip() for part in _parts(results)) + "\n"
+
+
+def _parts(results: SuiteResults) -> Iterator[str]:
+    facts = results.facts
+    yield "# Results"
+    yield (
+        f"Made by `medtrim experiment table` from the results of the suite `{facts['name']}`; do not edit. "
+        f"MedTrim {facts['versions']['medtrim']}, PyTorch {facts['versions']['torch']}."
+    )
+    yield main_table(results)
+    yield from _within(results)
+    yield from _breakdown(results)
+    yield from _sweeps(results)
+    yield from _search(results)
+    yield from _effort(results)
+    if facts["failures"]:
+        yield "## Runs that failed"
+        yield "\n".join(f"* {f['run']}: {f['error']}" for f in facts["failures"])
+
+
+def _within(results: SuiteResults) -> Iterator[str]:
+    for direction in ("i2i", "t2t"):
+        keys = [k for k in results.headline if k.direction == "i2t"]
+        turned = [type(k)(k.task, k.metric, direction, k.queries, k.label) for k in keys]
+        if any(results.pooled(m, k) for m in results.methods for k in turned):
+            yield f"## Within one modality: {DIRECTION_NAMES[direction]}"
+            yield figures_table(results, turned)
+
+
+def _breakdown(results: SuiteResults) -> Iterator[str]:
+    rows = [r for r in results.of("breakdown") if r.metric == "fine P@10" and r.direction == "i2t"]
+    if not rows:
+        return
+    yield "## By disease and descriptor"
+    yield "fine P@10, image→text, of queries that have the disease, or the descriptor on any disease."
+    held = {(r.method, r.label): r for r in rows}
+    labels = sorted({r.label for r in rows}, key=lambda name: (not name.startswith("disease"), name))
+    counts = {r.label: r.n for r in rows}
+    lines = [[la, str(counts[la]), *[_value(held.get((m, la))) for m in results.methods]] for la in labels]
+    yield table(["queries with", "n", *[results.label(m) for m in results.methods]], lines)
+
+
+def _sweeps(results: SuiteResults) -> Iterator[str]:
+    rows = [
+        r for r in results.of("sweep") if r.metric in _SWEPT and r.direction == "i2t" and r.queries == "abnormal"
+    ]
+    if not rows:
+        return
+    yield "## Sensitivity"
+    yield "image→text, percent; means over the sweep's seeds."
+    for title in dict.fromkeys(r.sweep for r in rows):
+        own = [r for r in rows if r.sweep == title]
+        lines = []
+        for x in dict.fromkeys(r.x for r in own):
+            values = [[r.value for r in own if r.x == x and r.metric == metric] for metric in _SWEPT]
+            lines.append([f"{x:g}", *[f"{100 * sum(v) / len(v):.1f}" if v else "–" for v in values]])
+        yield f"**{title}** ({results.label(own[0].method)})"
+        yield table(["value", *_SWEPT], lines)
+
+
+_SWEPT = ("disease P@10", "fine P@10", "conflict-free @R", "attribute AUC")
+
+
+def _search(results: SuiteResults) -> Iterator[str]:
+    search, tuning = results.facts["search"], results.facts["tuning"]
+    if not search:
+        return
+    yield "## The search"
+    yield (
+        f"{tuning['trials']} trials a method on the validation split, seed {tuning['seed']}, by the mean of "
+        f"{', '.join(tuning['metrics'])} over {', '.join(DIRECTION_NAMES[d] for d in tuning['directions'])}."
+    )
+    lines = [
+        [
+            results.label(t["method"]),
+            ", ".join(f"{key} = {value}" for key, value in t["point"].items()) or "as written",
+            "failed" if t["score"] is None else f"{100 * t['score']:.1f}",
+            "chosen" if t["chosen"] else "",
+        ]
+        for t in sorted(search, key=lambda t: (results.facts["order"].index(t["method"]), t["trial"]))
+    ]
+    yield table(["method", "trial", "score", ""], lines, words=2)
+
+
+def _effort(results: SuiteResults) -> Iterator[str]:
+    yield "## Effort"
+    facts = {m: results.facts["runs"][m] for m in results.methods}
+    lines = [
+        [results.label(m), f"{f['encodings']:,.0f}", f"{f['steps']:,.0f}", f"{f['seconds']:,.0f} s"]
+        for m, f in facts.items()
+    ]
+    yield "Means over the seeds; time includes evaluation."
+    yield table(["method", "study encodings", "steps", "time a run"], lines)
+
+
+def _value(row: Row | None) -> str:
+    return "–" if row is None else row.key.info.show(row.value)

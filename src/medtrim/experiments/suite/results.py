@@ -1,0 +1,168 @@
+"""A suite's results on disk: one Parquet table whose metadata says what was run, and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from medtrim.errors import TableError
+from medtrim.experiments.suite.breakdown import breakdown
+from medtrim.experiments.suite.collect import collect, read_evaluations
+from medtrim.experiments.suite.conduct import SuiteRun
+from medtrim.experiments.suite.headline import Key, headline_keys
+from medtrim.experiments.suite.rows import ROWS, Row, read_rows, write_rows
+from medtrim.experiments.suite.runner import RESULT, read_json
+from medtrim.types import Provenance, medtrim_version
+from medtrim.types.tables import atomic_path, provenance_of, read_table
+
+TABLE, JSON = "results.parquet", "results.json"
+_PACKAGES = ("torch", "transformers", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class SuiteResults:
+    """Rows and what they are of.
+
+    `facts` is plain data: name, title, ours, rivals, methods, seeds, headline, corpus, evaluation, tuning, search,
+    failures, runs, suite, versions.
+    """
+
+    rows: tuple[Row, ...]
+    facts: Mapping[str, Any]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Methods with at least one finished run, in the suite's order."""
+        held = {row.method for row in self.rows if row.kind == "pooled"}
+        return tuple(m for m in self.facts["order"] if m in held)
+
+    @property
+    def headline(self) -> tuple[Key, ...]:
+        """The figures of the main table."""
+        return tuple(Key(**fields) for fields in self.facts["headline"])
+
+    def label(self, method: str) -> str:
+        """What a reader sees for `method`."""
+        return str(self.facts["methods"].get(method, {}).get("label", method))
+
+    def of(self, kind: str) -> list[Row]:
+        """The rows of one kind."""
+        return [row for row in self.rows if row.kind == kind]
+
+    def pooled(self, method: str, key: Key) -> Row | None:
+        """A method's figure over all seeds."""
+        return self._pooled.get((method, key))
+
+    @cached_property
+    def _pooled(self) -> dict[tuple[str, Key], Row]:
+        return {(row.method, row.key): row for row in self.rows if row.kind == "pooled"}
+
+
+def gather(done: SuiteRun) -> SuiteResults:
+    """Everything that the finished runs of a suite say.
+
+    Raises:
+        TableError: no run was finished, or runs were judged on different studies.
+    """
+    found = read_evaluations(done)
+    if not found.finals:
+        raise TableError("no run was finished: there is nothing to show")
+    return SuiteResults((*collect(done.suite, found), *breakdown(done)), facts_of(done))
+
+
+def facts_of(done: SuiteRun) -> dict[str, Any]:
+    """What was run."""
+    suite = done.suite
+    return {
+        "name": suite.name,
+        "title": suite.heading,
+        "ours": suite.ours,
+        "rivals": list(suite.rivals),
+        "order": list(suite.methods),  # the table's metadata sorts mappings by key
+        "methods": {
+            key: {"label": m.label, "description": m.description, "ablation_of": m.ablation_of or ""}
+            for key, m in suite.methods.items()
+        },
+        "seeds": list(suite.seeds),
+        "headline": [asdict(key) for key in headline_keys(suite)],
+        "corpus": {
+            "name": suite.data.name or ("phantoms" if suite.data.phantom else "studies"),
+            "drawn": suite.data.phantom is not None,
+            "reference": suite.data.reference,
+            "fingerprint": done.corpus.fingerprint,
+            **done.corpus.counts,
+        },
+        "evaluation": suite.evaluation.model_dump(mode="json"),
+        "tuning": suite.tuning.model_dump(mode="json") if suite.tuning else None,
+        "search": [
+            {
+                "method": t.method,
+                "trial": t.number,
+                "point": dict(t.point),
+                "score": None if math.isnan(t.score) else t.score,
+                "error": t.error,
+                "chosen": t.chosen,
+            }
+            for t in done.trials
+        ],
+        "failures": [{"run": o.job.title, "folder": o.job.folder.name, "error": o.error} for o in done.failures],
+        "runs": _run_facts(done),
+        "suite": suite.model_dump(mode="json"),
+        "versions": {
+            "medtrim": medtrim_version(),
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+    }
+
+
+def write_results(results: SuiteResults, out: Path) -> None:
+    """Write `results.parquet` and `results.json` into `out`."""
+    write_rows(results.rows, out / TABLE, Provenance("suite-results", config=results.facts))
+    kept = [_without_nan(asdict(row)) for row in results.rows if row.kind in ("pooled", "best", "sweep")]
+    with atomic_path(out / JSON) as part:
+        text = json.dumps({**results.facts, "rows": kept}, indent=1, ensure_ascii=False, allow_nan=False)
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def read_results(out: Path) -> SuiteResults:
+    """The results of the suite in folder `out`.
+
+    Raises:
+        TableError: there are none.
+    """
+    path = out / TABLE
+    if not path.exists():
+        raise TableError(f"{out} holds no results; run the suite first: medtrim experiment SUITE -o {out}")
+    provenance = provenance_of(read_table(path, ROWS, table="results"))
+    if provenance is None or provenance.kind != "suite-results":
+        raise TableError(f"{path} is no table of suite results")
+    return SuiteResults(read_rows(path), provenance.config)
+
+
+def _run_facts(done: SuiteRun) -> dict[str, dict[str, float]]:
+    """Means over each method's finished runs: seconds, encodings, steps."""
+    by_method: dict[str, list[dict[str, Any]]] = {}
+    for run, outcome in zip(done.runs, done.outcomes, strict=True):
+        if run.role == "final" and outcome.state != "failed":
+            by_method.setdefault(run.spec.method, []).append(read_json(outcome.job.folder / RESULT))
+    names = ("seconds", "training_seconds", "evaluation_seconds", "encodings", "steps", "studies_per_second")
+    return {method: {name: _mean(facts, name) for name in names} for method, facts in by_method.items()}
+
+
+def _mean(facts: Sequence[Mapping[str, Any]], name: str) -> float:
+    values = [float(f[name]) for f in facts if f.get(name) is not None]
+    return fmean(values) if values else 0.0
+
+
+def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON knows no NaN: null."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
