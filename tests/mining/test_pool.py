@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from medtrim.errors import ConfigError, MiningError
-from medtrim.mining.pairs import PairScorer, pair_scores
+from medtrim.mining.pairs import pair_scores
 from medtrim.mining.pool import PoolConfig, choose, draw_subsets, mine_pools
-from medtrim.mining.similarity import ScoreConfig, encode_studies, score_matrix
+from medtrim.mining.similarity import ScoreConfig, ScoreWeights, encode_studies, score_matrix
 from medtrim.mining.triplets import FALLBACK, KINDS, LOWEST, SEMI_HARD
 from medtrim.types import Annotation, Finding, schemas
 from medtrim.types.tables import conform
@@ -21,25 +21,23 @@ SMALL = PoolConfig(iterations=20, pool_size=64, mini_pools=8, mini_pool_size=12)
 
 def plain_choice(scores, ties, lowest, config):
     """One mini-pool, read off the rules of the design."""
-    order = sorted(range(len(scores)), key=lambda i: (scores[i], ties[i]))
-    positive = order[-1]
-    rest = [i for i in order if i != positive]
+    positive = max(range(len(scores)), key=lambda i: (scores[i], ties[i]))
+    rest = sorted((i for i in range(len(scores)) if i != positive), key=lambda i: (scores[i], ties[i]))
     if lowest:
-        least = min(scores[i] for i in rest)
-        return positive, max((i for i in rest if scores[i] == least), key=lambda i: ties[i]), LOWEST
+        return positive, rest[0], LOWEST
     semi = [i for i in rest if config.semi_hard <= scores[i] < config.ceiling]
     if semi:
-        least = min(scores[i] for i in semi)
-        return positive, max((i for i in semi if scores[i] == least), key=lambda i: ties[i]), SEMI_HARD
+        return positive, semi[0], SEMI_HARD
     below = [i for i in rest if scores[i] < config.semi_hard]
-    return positive, below[-1] if below else -1, FALLBACK
+    return positive, min(below, key=lambda i: (-scores[i], ties[i]), default=-1), FALLBACK
 
 
 @pytest.mark.parametrize("levels", [[0.0, 0.25, 0.6, 0.85], [0.1, 0.2, 0.3, 0.4, 0.5], [0.6, 0.9, 1.0], [0.0]])
 def test_choices_equal_the_plain_loop(levels):
     rng = np.random.default_rng(1)
     config = PoolConfig()
-    scores, ties = rng.choice(levels, (300, 6)), rng.random((300, 6))
+    scores = rng.choice(levels, (300, 6))
+    ties = rng.permuted(np.tile(np.arange(6, dtype=np.uint16), (300, 1)), axis=1)
     lowest = rng.random(300) < 0.3
     choice = choose(scores, ties, lowest, config)
     for i in range(300):
@@ -55,7 +53,7 @@ def test_choices_score_as_those_of_the_authors_code(reference):
     for pool in reference["pools"]:
         others = np.array([i for i in pool["pool"] if i != pool["anchor"]])
         scores = score_matrix(encoded, np.array([pool["anchor"]]), others)
-        choice = choose(scores, np.random.default_rng(0).random(scores.shape), np.zeros(1, bool), config)
+        choice = choose(scores, np.zeros(scores.shape, np.uint16), np.zeros(1, bool), config)
         assert scores[0, choice.positive[0]] == pytest.approx(pool["positive_score"], abs=1e-9)
         assert scores[0, choice.negative[0]] == pytest.approx(pool["negative_score"], abs=1e-9)
 
@@ -100,6 +98,14 @@ def test_iterations_beyond_one_shard_go_on_with_another_stream(drawn):
     assert mined.counts["anchors"] == 600
     assert done[-1] == (300, 300)
     assert len(done) == 3
+    threads = mine_pools(encoded, config, np.random.default_rng(0), workers=2)
+    np.testing.assert_array_equal(threads.indices, mined.indices)
+
+
+def test_weights_beyond_the_keys_are_refused(drawn):
+    encoded = encode_studies(drawn(20), ScoreConfig(weights=ScoreWeights(30.0, 1.0, 1.0)))
+    with pytest.raises(ConfigError, match="weights sum to 32"):
+        mine_pools(encoded)
 
 
 def test_a_corpus_smaller_than_a_mini_pool_is_its_own_pool(drawn):
@@ -108,22 +114,19 @@ def test_a_corpus_smaller_than_a_mini_pool_is_its_own_pool(drawn):
     assert mined.indices.max() < 9
 
 
-def test_pairs_with_and_without_a_table_equal_the_matrix(drawn):
+def test_single_pairs_equal_the_matrix(drawn):
     for mode in ("faithful", "symmetric"):
         encoded = encode_studies(drawn(150), ScoreConfig(mode=mode))
         expected = score_matrix(encoded)
         x, y = np.divmod(np.arange(150 * 150), 150)
         x, y = encoded.inverse[x], encoded.inverse[y]
         np.testing.assert_array_equal(pair_scores(encoded, x, y), expected.reshape(-1))
-        for limit in (0, 4096):
-            scorer = PairScorer(encoded, table_limit=limit)
-            np.testing.assert_array_equal(scorer(x.reshape(150, 150), y.reshape(150, 150)), expected)
 
 
 def test_mining_without_a_table_gives_the_same(drawn, monkeypatch):
     encoded = encode_studies(drawn(120))
     expected = mine_pools(encoded, SMALL, np.random.default_rng(1)).indices
-    monkeypatch.setattr("medtrim.mining.pool.PairScorer", lambda encoded: PairScorer(encoded, table_limit=0))
+    monkeypatch.setattr("medtrim.mining.pool.TABLE_LIMIT", 0)
     np.testing.assert_array_equal(mine_pools(encoded, SMALL, np.random.default_rng(1)).indices, expected)
 
 

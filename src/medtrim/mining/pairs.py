@@ -5,32 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64, Integer
 
-from medtrim.mining.blocks import BlockScorer
 from medtrim.mining.encoding import EncodedStudies
 from medtrim.mining.score_config import SCORE_DECIMALS
 from medtrim.mining.sets import SetTable
-
-# Up to here all distinct × distinct scores are worked out beforehand (at most 134 MB).
-TABLE_LIMIT = 4096
-
-
-class PairScorer:
-    """S of pairs of distinct annotations, looked up where the whole table fits, else worked out pair by pair."""
-
-    def __init__(self, encoded: EncodedStudies, *, table_limit: int = TABLE_LIMIT) -> None:
-        self._encoded = encoded
-        self._table: np.ndarray | None = None
-        if encoded.distinct <= table_limit:
-            self._table = BlockScorer(encoded).score(np.arange(encoded.distinct)).reshape(-1)
-
-    def __call__(
-        self, anchors: Integer[np.ndarray, "*shape"], references: Integer[np.ndarray, "*shape"]
-    ) -> Float64[np.ndarray, "*shape"]:
-        """S(anchors[i], references[i]) for distinct annotations of any, but the same, shape."""
-        if self._table is not None:
-            return np.asarray(self._table.take(anchors * self._encoded.distinct + references))
-        flat = pair_scores(self._encoded, anchors.reshape(-1), references.reshape(-1))
-        return flat.reshape(anchors.shape)
 
 
 def pair_scores(

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Integer
+from jaxtyping import Bool, Float64, Int64, Integer, UInt16
 
 from medtrim.errors import ConfigError, MiningError
+from medtrim.mining.blocks import BlockScorer
 from medtrim.mining.checks import check_corpus, check_thresholds
 from medtrim.mining.encoding import EncodedStudies
-from medtrim.mining.pairs import PairScorer
+from medtrim.mining.pairs import pair_scores
+from medtrim.mining.score_config import SCORE_DECIMALS
 from medtrim.mining.triplets import FALLBACK, LOWEST, SEMI_HARD, MinedTriplets, concatenate
 from medtrim.types.tables import Progress, no_progress
 
 # Iterations that draw from one random stream. Part of the result: another number gives other triplets.
 SHARD = 128
+# Up to so many distinct annotations the scores of all pairs are worked out beforehand: two tables of 34 MB at most.
+TABLE_LIMIT = 2048
+TIE_BITS = 16
+# Costs beyond any score of a semi-hard negative, and of what can be no negative; scores stay below 32.
+BEHIND, NEVER = 1 << 61, 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ class PoolChoice:
 
 def choose(
     scores: Float64[np.ndarray, "pools candidates"],
-    ties: Float[np.ndarray, "pools candidates"],
+    ties: UInt16[np.ndarray, "pools candidates"],
     lowest: Bool[np.ndarray, " pools"],
     config: PoolConfig,
 ) -> PoolChoice:
@@ -82,21 +90,46 @@ def choose(
 
     The positive is the best-scoring candidate. The negative, of the others, is the lowest-scoring one with
     `semi_hard` ≤ S < `ceiling`, or, where there is none, the best-scoring one below `semi_hard`; where `lowest` is
-    set it is the lowest-scoring of all. Among equals the one with the largest number in `ties` is taken.
+    set it is the lowest-scoring of all. Among equals, the positive is the one with the largest number in `ties`,
+    the negative the one with the smallest.
     """
-    best = scores.max(axis=1, keepdims=True)
-    positive = np.where(scores == best, ties, -1.0).argmax(axis=1)
-    semi = (scores >= config.semi_hard) & (scores < config.ceiling)
-    # One order for both rules: semi-hard ones by rising score, then, behind any of them, the rest by falling score.
-    behind = config.ceiling + config.semi_hard
-    cost = np.where(semi, scores, np.where(scores < config.semi_hard, behind - scores, np.inf))
-    cost[lowest] = scores[lowest]
-    np.put_along_axis(cost, positive[:, None], np.inf, axis=1)
-    least = cost.min(axis=1, keepdims=True)
-    negative = np.where(cost == least, ties, -1.0).argmax(axis=1)
-    kind = np.where(lowest, LOWEST, np.where(least[:, 0] < config.ceiling, SEMI_HARD, FALLBACK))
-    negative[np.isinf(least[:, 0])] = -1
-    return PoolChoice(positive, negative, kind)
+    keys = to_keys(scores)
+    return choose_by_key(keys, to_costs(keys, config), ties, lowest)
+
+
+def choose_by_key(
+    keys: Int64[np.ndarray, "pools candidates"],
+    costs: Int64[np.ndarray, "pools candidates"],
+    ties: UInt16[np.ndarray, "pools candidates"],
+    lowest: Bool[np.ndarray, " pools"],
+) -> PoolChoice:
+    """`choose` from keys and costs, both of which it overwrites."""
+    every = np.arange(len(keys))
+    costs[lowest] = keys[lowest]
+    keys |= ties
+    costs |= ties
+    positive = keys.argmax(axis=1)
+    costs[every, positive] = NEVER
+    negative = costs.argmin(axis=1)
+    cost = costs[every, negative]
+    kind = np.where(lowest, LOWEST, np.where(cost < BEHIND, SEMI_HARD, FALLBACK))
+    return PoolChoice(positive, np.where(cost >= NEVER, -1, negative), kind)
+
+
+def to_keys(scores: Float64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
+    """Scores as integers in units of their last decimal, with room for a tie-breaking number in the low bits."""
+    return np.rint(scores * 10.0**SCORE_DECIMALS).astype(np.int64) << TIE_BITS
+
+
+def to_costs(keys: Int64[np.ndarray, "*shape"], config: PoolConfig) -> Int64[np.ndarray, "*shape"]:
+    """What a negative of each key costs, the cheapest being chosen.
+
+    First the semi-hard ones by rising score, behind any of them the ones below by falling score, and `NEVER` what
+    reaches the ceiling.
+    """
+    thresholds = (config.semi_hard, config.ceiling)
+    lower, upper = (min(BEHIND, round(min(t, 32.0) * 10**SCORE_DECIMALS) << TIE_BITS) for t in thresholds)
+    return np.where(keys >= upper, NEVER, np.where(keys >= lower, keys, BEHIND + lower - keys))
 
 
 def mine_pools(
@@ -104,9 +137,12 @@ def mine_pools(
     config: PoolConfig | None = None,
     rng: np.random.Generator | None = None,
     *,
+    workers: int = 1,
     progress: Progress = no_progress,
 ) -> MinedTriplets:
     """Mine `config.iterations` pools as published (arXiv:2504.15929, §III).
+
+    The triplets depend on `rng` alone, not on the number of `workers` (threads).
 
     `counts` holds `anchors` (mini-pools drawn), `triplets`, `no_negative` (mini-pools without an admissible
     negative), `equal_scores` (triplets whose negative scores as high as the positive) and `dropped_equal`.
@@ -116,12 +152,19 @@ def mine_pools(
     """
     config, rng = config or PoolConfig(), rng or np.random.default_rng(0)
     check_corpus(encoded, least=3)
-    scorer = PairScorer(encoded)
-    shards = -(-config.iterations // SHARD)
+    lookup = _Lookup(encoded, config)
+    starts = range(0, config.iterations, SHARD)
+    sizes = [min(SHARD, config.iterations - start) for start in starts]
+
+    def mine(size: int, stream: np.random.Generator) -> MinedTriplets:
+        return _mine_shard(encoded, lookup, config, size, stream)
+
     parts = []
-    for i, stream in enumerate(rng.spawn(shards)):
-        parts.append(_mine_shard(encoded, scorer, config, min(SHARD, config.iterations - i * SHARD), stream))
-        progress(min((i + 1) * SHARD, config.iterations), config.iterations)
+    # Threads, since NumPy lets others run while it computes; shards are joined in order whoever is first.
+    with ThreadPoolExecutor(workers) as pool:
+        for start, part in zip(starts, pool.map(mine, sizes, rng.spawn(len(sizes))), strict=True):
+            parts.append(part)
+            progress(min(start + SHARD, config.iterations), config.iterations)
     mined = concatenate(parts)
     if not len(mined):
         raise MiningError(
@@ -131,8 +174,32 @@ def mine_pools(
     return mined
 
 
+class _Lookup:
+    """Keys and costs of pairs of distinct annotations, worked out beforehand where the tables fit."""
+
+    def __init__(self, encoded: EncodedStudies, config: PoolConfig) -> None:
+        if encoded.config.weights.total >= 32:
+            raise ConfigError(f"the score weights sum to {encoded.config.weights.total:g}, allowed: less than 32")
+        self._encoded = encoded
+        self._config = config
+        self._width = encoded.distinct
+        self._tables: tuple[np.ndarray, np.ndarray] | None = None
+        if encoded.distinct <= TABLE_LIMIT:
+            keys = to_keys(BlockScorer(encoded).score(np.arange(encoded.distinct))).reshape(-1)
+            self._tables = keys, to_costs(keys, config)
+
+    def __call__(self, anchors: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Keys and costs of each anchor [pools] with its candidates [pools, candidates]."""
+        if self._tables is not None:
+            pairs = candidates + (anchors * self._width)[:, None]
+            return self._tables[0].take(pairs), self._tables[1].take(pairs)
+        scores = pair_scores(self._encoded, np.repeat(anchors, candidates.shape[1]), candidates.reshape(-1))
+        keys = to_keys(scores.reshape(candidates.shape))
+        return keys, to_costs(keys, self._config)
+
+
 def _mine_shard(
-    encoded: EncodedStudies, scorer: PairScorer, config: PoolConfig, iterations: int, rng: np.random.Generator
+    encoded: EncodedStudies, lookup: _Lookup, config: PoolConfig, iterations: int, rng: np.random.Generator
 ) -> MinedTriplets:
     studies = len(encoded)
     pool_size = min(config.pool_size, studies)
@@ -141,23 +208,26 @@ def _mine_shard(
     pools = np.stack([rng.choice(studies, pool_size, replace=False, shuffle=False) for _ in range(iterations)])
     members = draw_subsets(rows, pool_size, mini_size, rng)
     members += np.repeat(np.arange(iterations) * pool_size, config.mini_pools)[:, None]
-    members = pools.reshape(-1).take(members)
     # A random member is the anchor; moving the last one into its place leaves the others as candidates.
     drawn = rng.integers(mini_size, size=rows)
     every = np.arange(rows)
     anchor = members[every, drawn]
     members[every, drawn] = members[:, -1]
-    candidates = np.ascontiguousarray(members[:, :-1])
-    distinct = encoded.inverse.take(candidates)
-    scores = scorer(np.broadcast_to(encoded.inverse[anchor][:, None], distinct.shape), distinct)
-    ties = rng.random(candidates.shape, dtype=np.float32)
-    lowest = rng.random(rows) >= config.p_semi_hard
-    choice = choose(scores, ties, lowest, config)
-    positive_score, negative_score = scores[every, choice.positive], scores[every, choice.negative]
+    candidates = members[:, :-1]
+    flat = pools.reshape(-1)
+    distinct = encoded.inverse.take(flat)
+    keys, costs = lookup(distinct.take(anchor), distinct.take(candidates))
+    scores = keys.copy()
+    ties = rng.integers(1 << TIE_BITS, size=keys.shape, dtype=np.uint16)
+    choice = choose_by_key(keys, costs, ties, rng.random(rows) >= config.p_semi_hard)
+    positive_score, negative_score = (
+        (scores[every, column] >> TIE_BITS) / 10.0**SCORE_DECIMALS for column in (choice.positive, choice.negative)
+    )
     found = choice.negative >= 0
     equal = found & (negative_score >= positive_score)
     keep = found & ~equal if config.drop_equal else found
-    indices = np.stack([anchor, candidates[every, choice.positive], candidates[every, choice.negative]], axis=1)
+    chosen = (anchor, candidates[every, choice.positive], candidates[every, choice.negative])
+    indices = np.stack([flat.take(members) for members in chosen], axis=1)
     return MinedTriplets(
         indices=indices[keep],
         positive_score=positive_score[keep],
@@ -180,12 +250,14 @@ def draw_subsets(
 
     Floyd's algorithm (Bentley & Floyd, CACM 30(9), 1987): `size` steps whatever the population.
     """
+    bounds = np.arange(population - size + 1, population + 1, dtype=np.uint64)[:, None]
+    # Multiply and shift: a number below each bound from 32 random bits, off uniform by less than 10⁻⁶.
+    drawn = (rng.integers(1 << 32, size=(size, rows), dtype=np.uint32) * bounds >> np.uint64(32)).astype(np.int64)
     taken = np.zeros(rows * population, bool)
     start = np.arange(rows) * population
-    subsets = np.empty((size, rows), np.int64)
-    for step, last in enumerate(range(population - size, population)):
-        drawn = rng.integers(last + 1, size=rows) + start
-        np.copyto(drawn, start + last, where=taken.take(drawn))
-        taken[drawn] = True
-        np.subtract(drawn, start, out=subsets[step])
-    return np.ascontiguousarray(subsets.T)
+    drawn += start
+    for step, place in enumerate(drawn):
+        np.copyto(place, start + (population - size + step), where=taken.take(place))
+        taken[place] = True
+    drawn -= start
+    return np.ascontiguousarray(drawn.T)
