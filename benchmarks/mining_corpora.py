@@ -96,9 +96,14 @@ def real_annotations(path: Path | None) -> tuple[list[Annotation], str]:
     if reports.exists():
         studies = read_corpus(reports, split_sections=split_sections, patients="optional").studies
         return [recognizer.annotate(study) for study in studies], "Open-i, half of the collection"
-    rng = np.random.default_rng(0)
-    drawn = [write_report(sample_case(rng), rng) for _ in range(2000)]
+    return phantom_annotations(2000)
+
+
+def phantom_annotations(count: int) -> tuple[list[Annotation], str]:
+    """Annotations that the recogniser reads from phantom reports, and their name."""
+    rng, recognizer = np.random.default_rng(0), Recognizer()
+    drawn = [write_report(sample_case(rng), rng) for _ in range(count)]
     return [
         recognizer.annotate(Study(f"phantom-{i}", "", findings=r.findings, impression=r.impression))
         for i, r in enumerate(drawn)
-    ], "phantom reports (set MEDTRIM_SHARED to measure on Open-i)"
+    ], "phantom reports"
