@@ -113,7 +113,7 @@ class Case:
         """Widest heart over widest inner thorax, as drawn: below 0.5 unless cardiomegaly is drawn."""
         ratio = self.patient.cardiothoracic_ratio
         for lesion in self.of("cardiomegaly"):
-            low, high = ((0.525, 0.56), (0.58, 0.62), (0.645, 0.70))[lesion.grade]
+            low, high = ((0.52, 0.545), (0.58, 0.61), (0.65, 0.70))[lesion.grade]
             ratio = low + (high - low) * lesion.extent
         return ratio
 

@@ -170,7 +170,7 @@ def _strands(frame: Frame, lung: Hemithorax, lesion: Lesion, lots: random.Random
             slope,
             half=lots.uniform(0.11, 0.18),
             width=lots.uniform(0.011, 0.018),
-            strength=0.6 * strength,
+            strength=0.75 * strength,
         )
 
 

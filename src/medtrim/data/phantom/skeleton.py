@@ -52,12 +52,12 @@ def _callus(layer: Array, frame: Frame, case: Case, rib: int, turn: float, sign:
     """A spindle of new bone around an old break."""
     x, y = _place(case, rib, turn, sign)
     slope = _slope(case, rib, turn, sign)
-    box = frame.box(x - 0.09, x + 0.09, y - 0.09, y + 0.09)
+    box = frame.box(x - 0.1, x + 0.1, y - 0.1, y + 0.1)
     dx, dy = frame.x[box] - np.float32(x), frame.y[box] - np.float32(y)
     c, s = np.float32(math.cos(slope)), np.float32(math.sin(slope))
-    along, across = (dx * c + dy * s) * np.float32(1 / 0.078), (dy * c - dx * s) * np.float32(1 / 0.046)
+    along, across = (dx * c + dy * s) * np.float32(1 / 0.088), (dy * c - dx * s) * np.float32(1 / 0.054)
     spindle = np.maximum(np.float32(1.0) - along * along - across * across, 0.0)
-    layer[box] += np.float32(0.55) * np.sqrt(spindle)
+    layer[box] += np.float32(0.68) * np.sqrt(spindle)
 
 
 def _break(layer: Array, frame: Frame, case: Case, rib: int, turn: float, sign: float, strength: float) -> None:
@@ -68,12 +68,12 @@ def _break(layer: Array, frame: Frame, case: Case, rib: int, turn: float, sign: 
     box = frame.box(x - 0.12, x + 0.12, y - 0.12, y + 0.12)
     dx, dy = frame.x[box] - np.float32(x), frame.y[box] - np.float32(y)
     along, across = dx * np.float32(c) + dy * np.float32(s), dy * np.float32(c) - dx * np.float32(s)
-    hole = ramp(np.float32(0.075) - np.abs(along), 0.02) * ramp(np.float32(0.032) - np.abs(across), 0.02)
+    hole = ramp(np.float32(0.086) - np.abs(along), 0.02) * ramp(np.float32(0.032) - np.abs(across), 0.02)
     layer[box] *= np.float32(1.0) - np.float32(strength) * hole
     haematoma = np.maximum(np.float32(1.0) - (along * along + across * across) * np.float32(1 / 0.0144), 0.0)
     layer[box] += np.float32(0.24 * strength) * haematoma
-    for end, step in ((-1.0, 0.034), (1.0, -0.034)):
-        start = (x + 0.080 * end * c, y + 0.080 * end * s)
+    for end, step in ((-1.0, 0.042), (1.0, -0.042)):
+        start = (x + 0.092 * end * c, y + 0.092 * end * s)
         tip = (x - step * s - 0.004 * end * c, y + step * c - 0.004 * end * s)
         _fragment(layer, frame, start, tip, 0.70 * strength)
 
