@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from medtrim.data import read_corpus
+from medtrim.data.raw import EMPTY_CELLS
 from medtrim.errors import ConfigError, TableError
 from medtrim.types import Sections
 
@@ -271,3 +276,27 @@ def test_real_covid_notes_are_free_text(shared):
     assert len(reading.studies) + len(reading.rejects) == 273
     assert {r.reason for r in reading.rejects} == {"empty report"}
     assert all(s.patient_id and s.images for s in reading.studies)
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(WORDS, min_size=1, max_size=6))
+def test_any_text_survives_every_table_format(texts):
+    expected = [t.strip() for t in texts]
+    rows = [{"study_id": f"s{i}", "patient_id": "p", "findings": t} for i, t in enumerate(texts)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with (folder / "t.csv").open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        (folder / "t.jsonl").write_text("\n".join(json.dumps(r) for r in rows), encoding="utf-8")
+        pq.write_table(pa.Table.from_pylist(rows), folder / "t.parquet")
+        for file in ("t.csv", "t.jsonl", "t.parquet"):
+            reading = read_corpus(folder / file)
+            kept = {s.study_id: s.findings for s in reading.studies}
+            wanted = {f"s{i}": t for i, t in enumerate(expected) if t.lower() not in EMPTY_CELLS}
+            assert kept == wanted
+            assert {r.reason for r in reading.rejects} <= {"empty report"}

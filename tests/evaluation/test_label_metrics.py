@@ -14,10 +14,10 @@ from medtrim.evaluation.label_metrics import auprc, auroc, best_threshold, curve
 def test_weighted_metrics_equal_sklearn_on_repeated_studies(rows):
     scores = np.array([float(s) for s, _, _ in rows])
     positive = np.array([p for _, p, _ in rows])
-    weights = np.array([[float(w) for _, _, w in rows], [1.0] * len(rows)])
+    weights = np.array([[float(w), 1.0] for _, _, w in rows])
     found = curve(scores, positive, weights)
     decided = f1(scores >= 3, positive, weights)
-    for i, weight in enumerate(weights):
+    for i, weight in enumerate(weights.T):
         repeated = np.repeat(np.arange(len(rows)), weight.astype(int))
         y, s = positive[repeated], scores[repeated]
         if y.any() and not y.all():
@@ -51,7 +51,7 @@ def test_replicates_are_the_metrics_of_the_resample():
     rows = np.arange(30)
     found = score_label(scores, positive, rows, bootstrap, threshold=0.2)
     for i in range(15):
-        drawn = np.repeat(rows, bootstrap.study_weights(rows)[i].astype(int))
+        drawn = np.repeat(rows, bootstrap.study_weights(rows)[:, i].astype(int))
         assert found.replicates["AUROC"][i] == pytest.approx(roc_auc_score(positive[drawn], scores[drawn]))
         assert found.replicates["F1"][i] == pytest.approx(f1_score(positive[drawn], scores[drawn] >= 0.2))
     assert found.values["AUPRC"] == pytest.approx(average_precision_score(positive, scores))

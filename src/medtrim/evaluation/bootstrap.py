@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float64, Integer
+from jaxtyping import Float32, Float64, Integer
 
 from medtrim.errors import ConfigError, TableError
 
@@ -54,9 +55,14 @@ class PatientBootstrap:
         for counts, draw in zip(self.weights, draws, strict=True):
             counts += np.bincount(draw, minlength=self.patients)
 
-    def study_weights(self, studies: Integer[np.ndarray, " chosen"]) -> Float64[np.ndarray, "resamples chosen"]:
+    @cached_property
+    def _by_study(self) -> Float32[np.ndarray, "studies resamples"]:
+        """Weights by study; counts are small whole numbers, so single precision is exact."""
+        return np.ascontiguousarray(self.weights.T[self.patient_of], dtype=np.float32)
+
+    def study_weights(self, studies: Integer[np.ndarray, " chosen"]) -> Float32[np.ndarray, "chosen resamples"]:
         """How often each of `studies` (rows) is in each resample."""
-        return np.asarray(self.weights[:, self.patient_of[studies]])
+        return np.asarray(self._by_study[studies])
 
     def sums(
         self, values: Float64[np.ndarray, "chosen columns"], studies: Integer[np.ndarray, " chosen"]
@@ -81,10 +87,10 @@ class PatientBootstrap:
         if not len(values):
             return np.full(self.resamples, np.nan)
         order = np.argsort(values, kind="stable")
-        cumulated = np.cumsum(self.study_weights(studies[order]), axis=1)
-        place = (cumulated < cumulated[:, -1:] / 2).sum(axis=1)
+        cumulated = np.cumsum(self.study_weights(studies[order]), axis=0)
+        place = (cumulated < cumulated[-1] / 2).sum(axis=0)
         found = values[order][np.minimum(place, len(values) - 1)]
-        return np.where(cumulated[:, -1] > 0, found, np.nan)
+        return np.where(cumulated[-1] > 0, found, np.nan)
 
 
 def interval(replicates: Replicates, *, level: float = 0.95) -> Interval:

@@ -5,61 +5,82 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Integer
+from jaxtyping import Bool, Float, Float64, Integer
 
 from medtrim.evaluation.bootstrap import PatientBootstrap
+
+Weights = Float[np.ndarray, "studies resamples"]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Weighted true and false positives at each distinct threshold, from the highest down, one row a resample."""
+    """Weighted counts at each distinct score that a positive has, from the highest down; one column a resample.
 
-    true: Float64[np.ndarray, "resamples thresholds"]
-    false: Float64[np.ndarray, "resamples thresholds"]
+    Scores that only negatives have move no metric here, so they are not kept: a label is rare, a corpus large.
+
+    Attributes:
+        true, false: positives and negatives at or above the score.
+        false_above: negatives above the score; the difference to `false` is tied with it.
+        negatives: all of them.
+    """
+
+    true: Float[np.ndarray, "thresholds resamples"]
+    false: Float[np.ndarray, "thresholds resamples"]
+    false_above: Float[np.ndarray, "thresholds resamples"]
+    negatives: Float[np.ndarray, " resamples"]
+
+    @property
+    def gained(self) -> Float[np.ndarray, "thresholds resamples"]:
+        """Positives at each score."""
+        return np.asarray(np.diff(self.true, axis=0, prepend=np.zeros_like(self.true[:1])))
 
 
 def curve(
-    scores: Float64[np.ndarray, " studies"],
-    positive: Bool[np.ndarray, " studies"],
-    weights: Float64[np.ndarray, "resamples studies"],
+    scores: Float64[np.ndarray, " studies"], positive: Bool[np.ndarray, " studies"], weights: Weights
 ) -> Curve:
-    """Counts of studies that score at or above each distinct score; tied studies enter together."""
+    """Counts at each distinct score of a positive; tied studies enter together."""
     order = np.argsort(-scores, kind="stable")
+    marked = positive[order]
+    ordered = weights[order]
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    ordered = weights[:, order]
+    hits = np.cumsum(marked)[ends]
+    kept = np.flatnonzero(np.diff(hits, prepend=0))
+    # A row of zeros in front stands for "above everything".
+    total = np.pad(np.cumsum(ordered, axis=0), ((1, 0), (0, 0)))
+    true = np.pad(np.cumsum(ordered[marked], axis=0), ((1, 0), (0, 0)))
+    before = np.where(kept > 0, ends[kept - 1] + 1, 0)
+    known = np.where(kept > 0, hits[kept - 1], 0)
     return Curve(
-        true=np.cumsum(ordered * positive[order], axis=1)[:, ends],
-        false=np.cumsum(ordered * ~positive[order], axis=1)[:, ends],
+        true=true[hits[kept]],
+        false=total[ends[kept] + 1] - true[hits[kept]],
+        false_above=total[before] - true[known],
+        negatives=total[-1] - true[-1],
     )
 
 
 def auroc(found: Curve) -> Float64[np.ndarray, " resamples"]:
-    """Area under true-positive rate over false-positive rate (trapezoids); NaN without both classes."""
-    true, false = (np.pad(x, ((0, 0), (1, 0))) for x in (found.true, found.false))
-    area = (np.diff(false, axis=1) * (true[:, 1:] + true[:, :-1]) / 2).sum(axis=1)
-    whole = true[:, -1] * false[:, -1]
-    return np.asarray(np.divide(area, whole, out=np.full(len(area), np.nan), where=whole > 0))
+    """P(a positive scores above a negative) + ½ P(they tie): the area under the ROC curve; NaN without both."""
+    below = found.negatives - (found.false + found.false_above) / 2
+    wins = (found.gained * below).sum(axis=0, dtype=np.float64)
+    return _divide(wins, found.gained.sum(axis=0, dtype=np.float64) * found.negatives)
 
 
 def auprc(found: Curve) -> Float64[np.ndarray, " resamples"]:
     """Average precision: Σ (recall − recall before) · precision over the thresholds; NaN without positives."""
-    gained = np.diff(found.true, axis=1, prepend=0.0)
     named = found.true + found.false
     precision = np.divide(found.true, named, out=np.zeros_like(named), where=named > 0)
-    total = found.true[:, -1]
-    area = (gained * precision).sum(axis=1)
-    return np.asarray(np.divide(area, total, out=np.full(len(area), np.nan), where=total > 0))
+    gained = found.gained
+    return _divide((gained * precision).sum(axis=0, dtype=np.float64), gained.sum(axis=0, dtype=np.float64))
 
 
 def f1(
-    named: Bool[np.ndarray, " studies"],
-    positive: Bool[np.ndarray, " studies"],
-    weights: Float64[np.ndarray, "resamples studies"],
+    named: Bool[np.ndarray, " studies"], positive: Bool[np.ndarray, " studies"], weights: Weights
 ) -> Float64[np.ndarray, " resamples"]:
     """F1 = 2 TP / (2 TP + FP + FN) of a decision; NaN where nothing is positive and nothing named."""
-    true = weights @ (named & positive)
-    below = weights @ named.astype(np.float64) + weights @ positive.astype(np.float64)
-    return np.asarray(np.divide(2 * true, below, out=np.full(len(true), np.nan), where=below > 0))
+    true, called, there = (
+        weights[mask].sum(axis=0, dtype=np.float64) for mask in (named & positive, named, positive)
+    )
+    return _divide(2 * true, called + there)
 
 
 def best_threshold(scores: Float64[np.ndarray, " studies"], positive: Bool[np.ndarray, " studies"]) -> float:
@@ -69,9 +90,15 @@ def best_threshold(scores: Float64[np.ndarray, " studies"], positive: Bool[np.nd
     """
     if not positive.any():
         return float("inf")
-    found = curve(scores, positive, np.ones((1, len(scores))))
-    values = 2 * found.true[0] / (found.true[0] + found.false[0] + positive.sum())
-    return float(np.unique(scores)[::-1][int(np.argmax(values))])
+    found = curve(scores, positive, np.ones((len(scores), 1)))
+    values = 2 * found.true[:, 0] / (found.true[:, 0] + found.false[:, 0] + positive.sum())
+    return float(np.unique(scores[positive])[::-1][int(np.argmax(values))])
+
+
+def _divide(
+    top: Float64[np.ndarray, " resamples"], bottom: Float[np.ndarray, " resamples"]
+) -> Float64[np.ndarray, " resamples"]:
+    return np.asarray(np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0))
 
 
 @dataclass(frozen=True)
@@ -94,7 +121,7 @@ def score_label(
     values: dict[str, float] = {}
     replicates: dict[str, Float64[np.ndarray, " resamples"]] = {}
     named = scores >= threshold
-    for weights, resampled in ((np.ones((1, len(scores))), False), (bootstrap.study_weights(rows), True)):
+    for weights, resampled in ((np.ones((len(scores), 1)), False), (bootstrap.study_weights(rows), True)):
         found = curve(scores, positive, weights)
         metrics = {"AUROC": auroc(found), "AUPRC": auprc(found), "F1": f1(named, positive, weights)}
         for name, result in metrics.items():
