@@ -103,7 +103,7 @@ def body_thickness(frame: Frame, case: Case) -> Array:
     outline_x = (neck + 0.04, neck, neck + 0.13, 0.60, 0.92, 1.18, 1.35, bulge, trunk + 0.03, trunk)
     half = np.interp(y, outline_y, outline_x)
     kernel = np.hanning(29)
-    half = np.convolve(np.pad(half, 14, mode="edge"), kernel / kernel.sum(), mode="valid")
+    half = np.convolve(half, kernel / kernel.sum(), mode="same")
     beside = np.abs(frame.x)
     edge = frame.curve(half.astype(np.float32), np.s_[:, :]) - beside
     depth: Array = np.sqrt(unit(edge * np.float32(3.2)))

@@ -73,10 +73,10 @@ def _vessel_layer(film: Array, frame: Frame, case: Case, lung: Hemithorax, textu
     """One lung with its lesions, vessels and texture, subtracted from the body."""
     anatomy.hilum(frame, lung)
     lung.air *= np.float32(1.0) + np.float32(0.022) * window("cloud", frame.size, lung.u.shape, texture)
-    for disease in ORDER:
-        for lesion in case.of(disease):
-            if lung.name in (lesion.sides or BILATERAL):
-                _lesion(frame, lung, lesion)
+    within = [lesion for lesion in case.lesions if lesion.disease in ORDER]
+    for lesion in sorted(within, key=lambda x: ORDER.index(x.disease)):
+        if lung.name in (lesion.sides or BILATERAL):
+            _lesion(frame, lung, lesion)
     variant = case.patient.vessels + (5 if lung.sign < 0 else 0)
     tree = vessels(variant % VESSEL_VARIANTS, frame.size)
     marks = frame.sample(tree, lung.box, mirror=lung.sign < 0)

@@ -47,6 +47,7 @@ class Frame:
 
     size: int
     matrix: tuple[float, float, float, float, float, float]
+    inverse: tuple[float, float, float, float, float, float]
     x: Array
     y: Array
     row: npt.NDArray[np.intp]
@@ -61,20 +62,14 @@ class Frame:
 
     def box(self, x0: float, x1: float, y0: float, y1: float) -> Box:
         """The pixels that can hold the thorax rectangle [x0, x1] × [y0, y1]; may be empty."""
-        a, b, c, d, e, f = self.matrix
-        determinant = a * e - b * d
-        columns, rows = [], []
-        for x in (x0, x1):
-            for y in (y0, y1):
-                u, v = x - c, y - f
-                columns.append((e * u - b * v) / determinant)
-                rows.append((a * v - d * u) / determinant)
-        return self._span(rows), self._span(columns)
+        ix, iy, i0, jx, jy, j0 = self.inverse
+        x, y, dx, dy = (x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 2, (y1 - y0) / 2
+        column, across = ix * x + iy * y + i0, abs(ix) * dx + abs(iy) * dy
+        row, along = jx * x + jy * y + j0, abs(jx) * dx + abs(jy) * dy
+        return self._span(row, along), self._span(column, across)
 
-    def _span(self, detector: list[float]) -> slice:
-        half = self.size / 2.0
-        low = int((min(detector) + 1.0) * half)
-        high = int((max(detector) + 1.0) * half) + 1
+    def _span(self, middle: float, half: float) -> slice:
+        low, high = int(middle - half), int(middle + half) + 1
         return slice(min(max(low, 0), self.size), min(max(high, 0), self.size))
 
     def curve(self, values: Array, box: Box) -> Array:
@@ -112,7 +107,17 @@ def make_frame(case: Case, size: int) -> Frame:
     scale = side / (2.0 * EXTENT)
     bank_row = _index(y, EXTENT, scale, side)
     bank_row *= side
-    return Frame(size, matrix, x, y, row, bank_row, _index(x, EXTENT, scale, side), scale)
+    return Frame(size, matrix, _inverse(matrix, size), x, y, row, bank_row, _index(x, EXTENT, scale, side), scale)
+
+
+def _inverse(
+    matrix: tuple[float, float, float, float, float, float], size: int
+) -> tuple[float, float, float, float, float, float]:
+    """The affine map from thorax coordinates to column and row, in pixels."""
+    a, b, c, d, e, f = matrix
+    half = size / 2.0
+    k = half / (a * e - b * d)
+    return (e * k, -b * k, (b * f - e * c) * k + half, -d * k, a * k, (d * c - a * f) * k + half)
 
 
 def _index(values: Array, offset: float, scale: float, count: int) -> npt.NDArray[np.intp]:
