@@ -43,10 +43,15 @@ class SentenceFinding:
 
 @dataclass(frozen=True, slots=True)
 class SentenceReading:
-    """What one sentence says. `loose` are descriptors about the finding of the sentence before ("It is small.")."""
+    """What one sentence says.
+
+    `loose` are descriptors of the finding of the sentence before ("It is small."). `refers` says that the sentence
+    is about that finding ("This represents atelectasis."), so that what it names is where that is.
+    """
 
     findings: tuple[SentenceFinding, ...] = ()
     loose: SentenceFinding | None = None
+    refers: bool = False
 
 
 _EMPTY = SentenceReading()
@@ -80,7 +85,8 @@ class SentenceReader:
         for head, verdict, descriptors in zip(heads, judged, bound, strict=True):
             for part in self._parts(items, descriptors):
                 findings.extend(self._finding(tokens, items, head, verdict, part, descriptors.borrowed))
-        return SentenceReading(tuple(findings))
+        refers = bool(items[0].kinds & int(Kind.PRONOUN)) and items[0].start == 0
+        return SentenceReading(tuple(findings), refers=refers and any(not f.directions for f in findings))
 
     def _parts(self, items: list[Item], bound: Bound) -> list[list[int]]:
         """The descriptors of a head, in one part, or in two where its phrases describe two sides apart.

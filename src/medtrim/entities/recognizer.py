@@ -56,8 +56,11 @@ class Recognizer:
         )
 
     def goes_on(self, sentence: str) -> bool:
-        """Whether `sentence` names no finding and describes the one before it."""
-        return len(sentence) <= MAX_LOOSE and self._reading(sentence).loose is not None
+        """Whether `sentence` is about the finding before it."""
+        if len(sentence) > MAX_LOOSE:
+            return False
+        reading = self._reading(sentence)
+        return reading.refers or reading.loose is not None
 
     def units(self, text: str) -> list[Span]:
         """The pieces of `text` that are read on their own: sentences, each with those that go on about it."""
@@ -79,20 +82,32 @@ class Recognizer:
             return self._reading(unit).findings
         findings = list(self._reading(unit[first.start : first.end]).findings)
         for span in rest:
-            loose = self._reading(unit[span.start : span.end]).loose
-            if loose is not None and findings and findings[-1].assertion != "absent":
-                findings[-1] = self._joined(findings[-1], loose, span.start)
+            reading = self._reading(unit[span.start : span.end])
+            before = findings[-1] if findings and findings[-1].assertion != "absent" else None
+            if reading.loose is not None:
+                if before is not None:
+                    findings[-1] = self._joined(before, reading.loose, span.start)
+                continue
+            for found in reading.findings:
+                moved = replace(found, places=_moved(found.places, span.start))
+                findings.append(moved if before is None else self._placed(moved, before))
         return tuple(findings)
+
+    def _placed(self, finding: SentenceFinding, before: SentenceFinding) -> SentenceFinding:
+        """`finding` where the finding before it is, if it says no place of its own and is not denied."""
+        shares = self.ontology.concepts[finding.disease.removeprefix(DIFFERENTIAL)].shares
+        kinds = {d: self.ontology.descriptors[d].kind for d in before.directions}
+        directions = tuple(d for d in before.directions if kinds[d] in shares)
+        if finding.directions or finding.assertion == "absent" or not directions:
+            return finding
+        places = tuple(p for p in before.places if p.role == "direction")
+        return replace(finding, directions=directions, places=places + finding.places)
 
     def _joined(self, finding: SentenceFinding, loose: SentenceFinding, shift: int) -> SentenceFinding:
         takes = self.ontology.concepts[finding.disease.removeprefix(DIFFERENTIAL)].takes
         kinds = {d: self.ontology.descriptors[d].kind for d in loose.directions}
         directions = [d for d in loose.directions if kinds[d] in takes or (takes and kinds[d] == "place")]
-        places = tuple(
-            Place(p.start + shift, p.end + shift, p.role)
-            for p in loose.places
-            if p.role == "adjective" or directions
-        )
+        places = _moved(tuple(p for p in loose.places if p.role == "adjective" or directions), shift)
         return replace(
             finding,
             adjectives=tuple(sorted({*finding.adjectives, *loose.adjectives})),
@@ -107,6 +122,10 @@ class Recognizer:
             if len(self._readings) > CACHE_SIZE:
                 self._readings.popitem(last=False)
         return found
+
+
+def _moved(places: tuple[Place, ...], shift: int) -> tuple[Place, ...]:
+    return tuple(Place(p.start + shift, p.end + shift, p.role) for p in places)
 
 
 def _cut(text: str, span: Span, place: Place) -> str:
