@@ -16,14 +16,14 @@ def softmax(values):
     return [p / sum(powers) for p in powers]
 
 
-def plain(inputs, affinity, *, cross=True, within=True):
+def plain(inputs, affinity, *, cross=True, within=True, image_weight=1.0, text_weight=1.0):
     """Anchor by anchor, candidate by candidate."""
     size, scale, total = len(inputs.image), math.exp(float(inputs.log_scale)), 0.0
-    for x, y, own in (
-        (inputs.image, inputs.text, True),
-        (inputs.text, inputs.image, True),
-        (inputs.image, inputs.image, False),
-        (inputs.text, inputs.text, False),
+    for x, y, own, weight in (
+        (inputs.image, inputs.text, True, 1.0),
+        (inputs.text, inputs.image, True, 1.0),
+        (inputs.image, inputs.image, False, image_weight),
+        (inputs.text, inputs.text, False, text_weight),
     ):
         if not (cross if own else within):
             continue
@@ -31,7 +31,7 @@ def plain(inputs, affinity, *, cross=True, within=True):
             others = [r for r in range(size) if own or r != a]
             target = softmax([float(affinity[a, r]) for r in others])
             guess = softmax([scale * float(x[a] @ y[r] / x[a].norm() / y[r].norm()) for r in others])
-            total -= sum(t * math.log(g) for t, g in zip(target, guess, strict=True)) / size / 2
+            total -= weight * sum(t * math.log(g) for t, g in zip(target, guess, strict=True)) / size / 2
     return total
 
 
@@ -58,6 +58,18 @@ def test_annealed_kernel_equals_a_loop(batch, progress, g) -> None:
     s = inputs.similarity
     affinity = g * (28.33 * s.disease + 10 * s.adjective + 14 * s.direction)
     assert float(build_objective("medtrim")(inputs).total) == pytest.approx(plain(inputs, affinity))
+
+
+@pytest.mark.parametrize(("image_weight", "text_weight"), [(2.0, 0.3), (0.0, 1.0), (1.0, 0.0)])
+@pytest.mark.parametrize("name", ["medtrim", "soft-targets"])
+def test_weights_within_a_modality(batch, name, image_weight, text_weight) -> None:
+    inputs = batch(progress=1.0)
+    objective = build_objective(name, image_weight=image_weight, text_weight=text_weight)
+    affinity = objective.affinity(inputs.similarity, 1.0)
+    expected = plain(inputs, affinity, image_weight=image_weight, text_weight=text_weight)
+    output = objective(inputs)
+    assert float(output.total) == pytest.approx(expected)
+    assert ("image_image" in output.terms, "text_text" in output.terms) == (image_weight > 0, text_weight > 0)
 
 
 def test_kernel_is_the_score_at_a_temperature() -> None:
@@ -95,6 +107,8 @@ def test_identical_studies_share_the_target(batch) -> None:
         ("soft-targets", {"temperature": 0.0}, "temperature must be a finite number above 0"),
         ("soft-targets", {"disease": 0, "adjective": 0, "direction": 0}, "all 0"),
         ("soft-targets", {"cross_modal": False, "within_modal": False}, "no term is left"),
+        ("medtrim", {"cross_modal": False, "image_weight": 0.0, "text_weight": 0.0}, "no term is left"),
+        ("medtrim", {"image_weight": -1.0}, "image_weight must be"),
         ("medtrim", {"anneal_start": 0.0}, "anneal_start must be above 0"),
         ("medtrim", {"anneal_until": 1.5}, "anneal_until must be a number from 0 to 1"),
         ("medtrim", {"disease": "28"}, "disease must be a float such as 28.33; received '28'"),

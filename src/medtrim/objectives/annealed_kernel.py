@@ -30,6 +30,7 @@ class AnnealedKernel(AffinityObjective):
         anneal_start: g at the start, in (0, 1]; 1 does not anneal.
         anneal_until: Share of training after which g is 1.
         cross_modal, within_modal: Which directions to keep.
+        image_weight, text_weight: w_ii and w_tt, at least 0.
         max_scale: Ceiling of the learned inverse temperature.
 
     Raises:
@@ -46,9 +47,17 @@ class AnnealedKernel(AffinityObjective):
         anneal_until: float = 0.7,
         cross_modal: bool = True,
         within_modal: bool = True,
+        image_weight: float = 1.0,
+        text_weight: float = 1.0,
         max_scale: float = 100.0,
     ) -> None:
-        super().__init__(cross_modal=cross_modal, within_modal=within_modal, max_scale=max_scale)
+        super().__init__(
+            cross_modal=cross_modal,
+            within_modal=within_modal,
+            image_weight=image_weight,
+            text_weight=text_weight,
+            max_scale=max_scale,
+        )
         self.weights = (
             at_least("disease", disease, 0.0),
             at_least("adjective", adjective, 0.0),

@@ -41,20 +41,25 @@ class AffinityObjective(Objective):
     """Cross-entropy between softmax(Q) over the batch and softmax of the scaled similarities.
 
         ℓ(x, y) = mean_a −Σ_r softmax(Q[a, :])_r · log softmax(s · cos(x_a, y_:))_r
-        L = ½ [ℓ(i, t) + ℓ(t, i)] + ½ [ℓ(i, i) + ℓ(t, t)],     r ≠ a within a modality
+        L = ½ [ℓ(i, t) + ℓ(t, i)] + ½ [w_ii ℓ(i, i) + w_tt ℓ(t, t)],     r ≠ a within a modality
 
-    Subclasses say what Q is. With Q = 0 on and −∞ off the diagonal the first bracket is CLIP.
+    Subclasses say what Q is. w_ii is `image_weight`, w_tt `text_weight`. With Q = 0 on and −∞ off the diagonal the
+    first bracket is CLIP.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"similarity"})
 
-    def __init__(self, *, cross_modal: bool, within_modal: bool, max_scale: float) -> None:
+    def __init__(
+        self, *, cross_modal: bool, within_modal: bool, image_weight: float, text_weight: float, max_scale: float
+    ) -> None:
         super().__init__()
+        self.image_weight = at_least("image_weight", image_weight, 0.0)
+        self.text_weight = at_least("text_weight", text_weight, 0.0)
         self.cross_modal = cross_modal
         self.within_modal = within_modal
         self.max_scale = above("max_scale", max_scale, 0.0)
-        if not (cross_modal or within_modal):
-            raise ConfigError("cross_modal and within_modal are both off: no term is left")
+        if not (cross_modal or (within_modal and (image_weight or text_weight))):
+            raise ConfigError("cross_modal and within_modal are both off or weigh nothing: no term is left")
 
     @abstractmethod
     def affinity(self, similarity: SimilarityTensors, progress: float) -> Float[Tensor, "B B"]:
@@ -71,8 +76,13 @@ class AffinityObjective(Objective):
             terms["image_text"] = soft_cross_entropy(logits, affinity, own_pair=True) / 2
             terms["text_image"] = soft_cross_entropy(logits.T, affinity, own_pair=True) / 2
         if self.within_modal:
-            for name, x in (("image_image", inputs.image), ("text_text", inputs.text)):
-                terms[name] = soft_cross_entropy(scale * cosine(x, x), affinity, own_pair=False) / 2
+            for name, x, weight in (
+                ("image_image", inputs.image, self.image_weight),
+                ("text_text", inputs.text, self.text_weight),
+            ):
+                if weight:
+                    term = soft_cross_entropy(scale * cosine(x, x), affinity, own_pair=False)
+                    terms[name] = weight * term / 2
         return terms
 
 
@@ -87,6 +97,7 @@ class SoftTargets(AffinityObjective):
         disease, adjective, direction: Weights of the score, at least 0 and not all 0.
         temperature: τ, above 0.
         cross_modal, within_modal: Which directions to keep.
+        image_weight, text_weight: w_ii and w_tt, at least 0.
         max_scale: Ceiling of the learned inverse temperature.
 
     Raises:
@@ -102,9 +113,17 @@ class SoftTargets(AffinityObjective):
         temperature: float = 0.03,
         cross_modal: bool = True,
         within_modal: bool = True,
+        image_weight: float = 1.0,
+        text_weight: float = 1.0,
         max_scale: float = 100.0,
     ) -> None:
-        super().__init__(cross_modal=cross_modal, within_modal=within_modal, max_scale=max_scale)
+        super().__init__(
+            cross_modal=cross_modal,
+            within_modal=within_modal,
+            image_weight=image_weight,
+            text_weight=text_weight,
+            max_scale=max_scale,
+        )
         self.weights = (
             at_least("disease", disease, 0.0),
             at_least("adjective", adjective, 0.0),
