@@ -159,6 +159,21 @@ def test_equals_are_used_evenly():
     assert 0.30 < (uses == 0).mean() < 0.43  # 1/e for uniform draws
 
 
+@pytest.mark.parametrize("options", [{}, {"strategy": "hardest"}, {"attribute_hard": 1.0}], ids=str)
+def test_slack_spreads_negatives_within_its_bound(drawn, options):
+    encoded = encode_studies(drawn(300))
+    scores = score_matrix(encoded)
+    exact = mine_corpus(encoded, CorpusConfig(**options), seed=0)
+    loose = mine_corpus(encoded, CorpusConfig(**options, slack=0.1), seed=0)
+    np.testing.assert_array_equal(loose.indices[:, 0], exact.indices[:, 0])
+    np.testing.assert_array_equal(loose.kind, exact.kind)
+    missed = np.abs(loose.negative_score - exact.negative_score)
+    assert 0 < missed.max() <= 0.1 + 1e-9
+    assert (loose.negative_score < loose.positive_score).all()
+    np.testing.assert_array_equal(loose.negative_score, scores[loose.indices[:, 0], loose.indices[:, 2]])
+    assert np.bincount(loose.indices[:, 2]).max() < np.bincount(exact.indices[:, 2]).max()
+
+
 def test_share_of_attribute_hard_negatives_is_as_asked():
     sides = [
         Annotation(str(i), (Finding("edema", "present", (), (s,)),)) for i, s in enumerate(["left", "right"] * 500)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from medtrim.mining.recipe import Recipe
     from medtrim.mining.triplets import MinedTriplets
 
+MANY = 1000  # uses of one study as a negative that a user should hear of
 POOL, CORPUS = "Pool miner (--miner pool, the paper's)", "Corpus miner (--miner corpus, exact)"
 
 
@@ -46,6 +47,9 @@ def mine(
     ] = None,
     positives: Annotated[int | None, typer.Option(help="Positives an anchor.", rich_help_panel=CORPUS)] = None,
     negatives: Annotated[int | None, typer.Option(help="Negatives an anchor.", rich_help_panel=CORPUS)] = None,
+    slack: Annotated[
+        float | None, typer.Option(help="How far a negative may miss the rule's score.", rich_help_panel=CORPUS)
+    ] = None,
     min_positive: Annotated[
         float | None, typer.Option(help="A positive scores above this.", rich_help_panel=CORPUS)
     ] = None,
@@ -89,6 +93,7 @@ def mine(
         "strategy": strategy,
         "positives": positives,
         "negatives": negatives,
+        "slack": slack,
         "min_positive": min_positive,
         "attribute_hard": attribute_hard,
         "axes": axis or None,
@@ -169,6 +174,8 @@ def _mine_corpus(
 
 
 def _finish(mined: MinedTriplets, corpus: EncodedCorpus, recipe: Recipe, output: Path, seed: int) -> None:
+    import numpy as np
+
     from medtrim.types.tables import write_table
 
     table = mined.to_table(corpus.encoded.study_ids)
@@ -180,6 +187,10 @@ def _finish(mined: MinedTriplets, corpus: EncodedCorpus, recipe: Recipe, output:
     out.print(f"  {shown}")
     means = f"positives {mined.positive_score.mean():.3f}, negatives {mined.negative_score.mean():.3f}"
     out.print(f"  mean score: {means}")
+    positive, negative = (int(np.bincount(mined.indices[:, role]).max()) for role in (1, 2))
+    out.print(f"  one study is a positive at most {positive:,} times, a negative at most {negative:,} times")
+    if recipe.miner == "corpus" and negative > MANY:
+        _note(f"one study is the negative of {negative:,} triplets; `--slack 0.05` spreads them")
 
 
 def _note(text: str) -> None:

@@ -22,6 +22,9 @@ class CorpusConfig:
             semi_hard), `hardest` (best score below the ceiling) or `stratified` (`negatives` random ones from each
             of S < semi_hard, semi_hard ≤ S < ceiling, and ceiling ≤ S < the positive's score).
         semi_hard, ceiling: the thresholds.
+        slack: a negative may miss the rule's score by this much; all that do not are equals and one is drawn. At 0
+            the rule is kept exactly, and in a large archive a rare annotation that happens to score lowest against
+            a common one becomes the negative of thousands (`medtrim audit` shows it).
         min_positive: a positive must score more than this.
         attribute_hard: share of anchors whose negatives are attribute-hard instead: of the studies that share a
             disease and contradict the anchor in it (side, zone, severity …), those that score best.
@@ -40,6 +43,7 @@ class CorpusConfig:
     strategy: str = "semi-hard"
     semi_hard: float = 0.25
     ceiling: float = 0.6
+    slack: float = 0.0
     min_positive: float = 0.0
     attribute_hard: float = 0.0
     axes: tuple[str, ...] = ()
@@ -58,8 +62,8 @@ class CorpusConfig:
             )
         if not 0 <= self.attribute_hard <= 1:
             raise ConfigError(f"attribute_hard is {self.attribute_hard}, allowed: a share from 0 to 1")
-        if self.min_positive < 0:
-            raise ConfigError(f"min_positive is {self.min_positive}, allowed: 0 or more")
+        if self.min_positive < 0 or self.slack < 0:
+            raise ConfigError(f"min_positive {self.min_positive}, slack {self.slack}; allowed: 0 or more")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for provenance."""

@@ -75,7 +75,7 @@ class Selector:
             return self._base(row, anchors, limit)
         hard = self.wants_attribute_hard(anchors)
         contrary = np.flatnonzero(conflicts & (row < limit))
-        levels = ((ATTRIBUTE_HARD, ids) for ids in falling(row, contrary))
+        levels = ((ATTRIBUTE_HARD, ids) for ids in falling(row, contrary, slack=config.slack))
         found = self._fill(row, anchors.take(np.flatnonzero(hard)), levels, config.negatives, NEGATIVE)
         # An anchor that nobody contradicts gets its negatives by the strategy, like those not drawn for this.
         lucky = np.flatnonzero(hard)[found.studies[:, 0] != NOBODY]
@@ -112,13 +112,14 @@ class Selector:
         return self._fill(row, anchors, levels, config.negatives, NEGATIVE)
 
     def _semi_hard(self, row: np.ndarray, lower: float, upper: float) -> Iterator[Level]:
-        for ids in rising(row, np.flatnonzero((row >= self._config.semi_hard) & (row < upper))):
+        slack = self._config.slack
+        for ids in rising(row, np.flatnonzero((row >= self._config.semi_hard) & (row < upper)), slack=slack):
             yield SEMI_HARD, ids
-        for ids in falling(row, np.flatnonzero(row < lower)):
+        for ids in falling(row, np.flatnonzero(row < lower), slack=slack):
             yield FALLBACK, ids
 
     def _hardest(self, row: np.ndarray, upper: float) -> Iterator[Level]:
-        for ids in falling(row, np.flatnonzero(row < upper)):
+        for ids in falling(row, np.flatnonzero(row < upper), slack=self._config.slack):
             yield HARDEST, ids
 
     def _fill(
@@ -147,21 +148,23 @@ class Selector:
         return chosen
 
 
-def falling(row: np.ndarray, ids: np.ndarray, *, above: float = -np.inf) -> Iterator[np.ndarray]:
-    """The ids in groups of equal score, best first, as long as the score is above `above`."""
+def falling(
+    row: np.ndarray, ids: np.ndarray, *, above: float = -np.inf, slack: float = 0.0
+) -> Iterator[np.ndarray]:
+    """The ids in groups whose scores differ by at most `slack`, best first, as long as one is above `above`."""
     values = row[ids]
     while len(ids):
         best = values.max()
         if best <= above:
             return
-        equal = values == best
+        equal = values >= best - slack
         yield ids[equal]
         ids, values = ids[~equal], values[~equal]
 
 
-def rising(row: np.ndarray, ids: np.ndarray) -> Iterator[np.ndarray]:
-    """The ids in groups of equal score, lowest first."""
-    return falling(-row, ids)
+def rising(row: np.ndarray, ids: np.ndarray, *, slack: float = 0.0) -> Iterator[np.ndarray]:
+    """The ids in groups whose scores differ by at most `slack`, lowest first."""
+    return falling(-row, ids, slack=slack)
 
 
 def _nothing(anchors: int, width: int) -> Partners:
