@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -152,54 +153,58 @@ def test_journal_with_a_torn_line_is_resumed(corpus, tmp_path):
 
 
 SCRIPT = """
-import sys
+import sys, time
 from medtrim.data import ImageCache
 from medtrim.types import Study
-root, cache, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
+root, cache, n, stop = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 studies = [Study(f"s{i}", f"p{i}", images=(f"{i % 7}.png",)) for i in range(n)]
-ImageCache.build(studies, root=root, size=32, path=cache, workers=2, progress=lambda d, t: print(d, flush=True))
+def progress(done, total):
+    print(done, flush=True)
+    if done >= stop:
+        time.sleep(600)
+ImageCache.build(studies, root=root, size=32, path=cache, workers=2, progress=progress)
 """
+
+
+@contextmanager
+def builder_that_waits(root: Path, cache: Path, *, studies: int, stop: int) -> Iterator[None]:
+    """Another process that builds a cache and halts in the middle, then is killed."""
+    command = [sys.executable, "-c", SCRIPT, str(root), str(cache), str(studies), str(stop)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        next(line for line in process.stdout if int(line) >= stop)
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def test_killed_build_resumes_to_the_same_cache(corpus, tmp_path):
     _, root = corpus
-    n = 3000
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(root), str(tmp_path / "killed"), str(n)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if int(line) >= 512:
-            break
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    n = 1000
+    with builder_that_waits(root, tmp_path / "killed", studies=n, stop=512):
+        pass
     assert not (tmp_path / "killed" / INDEX_NAME).exists()
+    with (tmp_path / "killed" / PIXELS_NAME).open("ab") as file:
+        file.write(b"half a block that no journal knows of" * 99)
     studies = [Study(f"s{i}", f"p{i}", images=(f"{i % 7}.png",)) for i in range(n)]
     resumed = ImageCache.build(studies, root=root, size=32, path=tmp_path / "killed")
     whole = ImageCache.build(studies, root=root, size=32, path=tmp_path / "whole")
-    assert resumed.reused >= 512
-    assert resumed.decoded + resumed.reused == n
+    assert (resumed.reused, resumed.decoded) == (512, n - 512)
     ids = [s.study_id for s in studies]
     np.testing.assert_array_equal(resumed.cache[resumed.cache.rows(ids)], whole.cache[whole.cache.rows(ids)])
     assert resumed.cache.broken() == []
 
 
 def test_two_builders_at_once_are_refused(corpus, tmp_path):
-    _, root = corpus
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(root), str(tmp_path / "c"), "100000"], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(0.05)
-    try:
-        with pytest.raises(TableError, match="another process"):
-            ImageCache.build([], root=root, size=32, path=tmp_path / "c")
-    finally:
-        process.kill()
-        process.communicate()
+    studies, root = corpus
+    with (
+        builder_that_waits(root, tmp_path / "c", studies=7, stop=0),
+        pytest.raises(TableError, match="another process"),
+    ):
+        ImageCache.build(studies, root=root, size=32, path=tmp_path / "c")
+    assert ImageCache.build(studies, root=root, size=32, path=tmp_path / "c").decoded == 7
 
 
 def test_check_images_drops_what_cannot_be_used(corpus):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medtrim.data import assign_splits, check_patient_overlap, select_split
@@ -33,6 +33,7 @@ def test_split_depends_on_seed_and_patient_alone():
 FROZEN = ["train", "train", "train", "train", "train", "train", "train", "train", "train", "train", "test", "val"]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 30), min_size=1, max_size=60))
 def test_given_splits_are_kept_and_followed(seed, patients):
     studies = [
