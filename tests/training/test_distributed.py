@@ -50,7 +50,11 @@ def run_ranks(path, *words, count=2):
 
 @pytest.mark.parametrize(
     "objective",
-    ["medtrim", pytest.param("medtrim-triplet", marks=pytest.mark.slow), pytest.param("gloria", marks=pytest.mark.slow)],
+    [
+        "medtrim",
+        pytest.param("medtrim-triplet", marks=pytest.mark.slow),
+        pytest.param("gloria", marks=pytest.mark.slow),
+    ],
 )
 def test_two_processes_give_the_losses_and_weights_of_one(recipe, corpus_folder, tmp_path, objective):
     layers = {

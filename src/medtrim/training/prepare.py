@@ -15,6 +15,7 @@ from medtrim.training.corpus import TrainingCorpus, read_training_corpus
 from medtrim.training.inputs import CorpusKnowledge, corpus_knowledge
 from medtrim.training.layers import freeze_first_layers
 from medtrim.training.module import AlignmentModule
+from medtrim.training.triplet_plan import TripletPlan
 from medtrim.types import Study
 from medtrim.types.tables import Progress, no_progress
 
@@ -72,8 +73,7 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
         bundle.model.logit_scale.data.fill_(objective.initial_log_scale)
     freeze_first_layers(bundle.model, config.model.freeze_layers)
     if config.model.activation_checkpointing:
-        bundle.model.vision_model.gradient_checkpointing_enable()
-        bundle.model.text_model.gradient_checkpointing_enable()
+        _checkpoint_activations(bundle)
     return PreparedRun(
         corpus=corpus,
         bundle=bundle,
@@ -99,6 +99,16 @@ def model_config(config: TrainConfig) -> ModelConfig:
 def build_plan(corpus: TrainingCorpus, config: TrainConfig) -> BatchPlan:
     """The batches that the recipe asks for."""
     batch = config.batch
+    if batch.sampler == "triplets":
+        if corpus.triplets is None:
+            raise ConfigError("batch.sampler is triplets, but data.triplets names no table")
+        return TripletPlan(
+            corpus.triplets,
+            corpus.patients,
+            size=batch.size,
+            seed=config.seed,
+            one_per_patient=batch.one_per_patient,
+        )
     return ShuffledPlan(corpus.patients, size=batch.size, seed=config.seed, one_per_patient=batch.one_per_patient)
 
 
@@ -107,6 +117,18 @@ def steps_of(config: TrainConfig, plan: BatchPlan) -> int:
     if config.steps:
         return config.steps
     return max(1, math.ceil(config.epochs * plan.batches_per_epoch / config.batch.accumulate))
+
+
+def _checkpoint_activations(bundle: EncoderBundle) -> None:
+    for side in (bundle.model.vision_model, bundle.model.text_model):
+        # transformers renamed the method during version 5.
+        enable = getattr(side, "activation_checkpointing_enable", None) or side.gradient_checkpointing_enable
+        try:
+            enable()
+        except ValueError as error:
+            raise ConfigError(
+                f"model.activation_checkpointing: {type(side).__name__} has none; batch.chunk saves memory too"
+            ) from error
 
 
 def second_text(study: Study) -> str:
