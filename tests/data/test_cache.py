@@ -101,6 +101,19 @@ def test_bad_images_are_rejects_and_leave_the_cache(corpus, tmp_path):
     assert cache.study_ids == ("s0", "s2", "s3", "s4", "s6")
 
 
+def test_a_row_that_was_given_up_is_not_written_again(corpus, tmp_path):
+    studies, root = corpus
+    old = ImageCache.build(studies, root=root, size=16, path=tmp_path / "c").cache
+    last = old[old.rows(["s6"])]
+    (root / "6.png").unlink()
+    ImageCache.build(studies, root=root, size=16, path=tmp_path / "c")
+    draw(root / "new.png", 50)
+    new = Study("new", "p", images=("new.png",))
+    cache = ImageCache.build([new], root=root, size=16, path=tmp_path / "c").cache
+    np.testing.assert_array_equal(old[old.rows(["s6"])], last)
+    np.testing.assert_array_equal(cache[cache.rows(["new"])][0], load_square(root / "new.png", 16))
+
+
 def test_every_image_of_a_study(corpus, tmp_path):
     studies, root = corpus
     study = replace(studies[0], images=("0.png", "1.png"))

@@ -206,7 +206,10 @@ def _jobs(
 
 
 def _known(folder: Path, made: CacheFormat) -> tuple[dict[tuple[str, int], CacheEntry], int]:
-    """Entries of the index and of a killed run's journal by key, and the first free row of the pixel file."""
+    """Entries of the index and of a killed run's journal by key, and the first row that was never written.
+
+    A row that no entry names any more is not used again: a reader with an older index may still look at it.
+    """
     found = read_index(folder)
     if found is not None and found[0] != made:
         raise ConfigError(
@@ -218,7 +221,7 @@ def _known(folder: Path, made: CacheFormat) -> tuple[dict[tuple[str, int], Cache
     complete = pixels.stat().st_size // made.size**2
     indexed = found[1] if found else []
     entries = {e.key: e for e in [*indexed, *read_journal(folder)] if e.row < complete}
-    return entries, max([-1, *(e.row for e in entries.values())]) + 1
+    return entries, complete
 
 
 @contextmanager
