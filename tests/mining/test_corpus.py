@@ -171,7 +171,7 @@ def test_slack_spreads_negatives_within_its_bound(drawn, options):
     assert 0 < missed.max() <= 0.1 + 1e-9
     assert (loose.negative_score < loose.positive_score).all()
     np.testing.assert_array_equal(loose.negative_score, scores[loose.indices[:, 0], loose.indices[:, 2]])
-    assert np.bincount(loose.indices[:, 2]).max() < np.bincount(exact.indices[:, 2]).max()
+    assert len(np.unique(loose.indices[:, 2])) > len(np.unique(exact.indices[:, 2]))
 
 
 def test_share_of_attribute_hard_negatives_is_as_asked():
