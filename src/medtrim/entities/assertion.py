@@ -139,7 +139,9 @@ def _states_anew(items: list[Item], clauses: list[int], join: int) -> bool:
     if nxt >= len(items) or clauses[nxt] != clauses[join]:
         return False
     first = items[nxt].term
-    if not (_STATED.intersection(first.adjectives) or _STATED.intersection(first.directions)):
+    if not items[nxt].kinds & _ANATOMY and not (
+        _STATED.intersection(first.adjectives) or _STATED.intersection(first.directions)
+    ):
         return False
     for i in range(nxt, len(items)):
         if clauses[i] != clauses[join]:
@@ -153,17 +155,24 @@ def _backward(items: list[Item], clauses: list[int], heads: list[int], verdicts:
     """Cues after the finding reach back over the list they close: "effusion and pneumothorax are not seen"."""
     for i, item in enumerate(items):
         kinds = item.kinds
-        if not kinds & (_AFTER | _RESOLVED_AFTER | _HEDGE_AFTER | _NORMAL):
+        answers = kinds & _NEGATION and _answers(items, clauses, i, verdicts)
+        if not kinds & (_AFTER | _RESOLVED_AFTER | _HEDGE_AFTER | _NORMAL) and not answers:
             continue
         reason: Reason = "hedge"
-        if kinds & (_AFTER | _NORMAL):
-            reason = "negation" if kinds & _AFTER else "normal"
+        if kinds & (_AFTER | _NORMAL) or answers:
+            reason = "normal" if kinds & _NORMAL else "negation"
         elif kinds & _RESOLVED_AFTER:
             reason = "resolved"
         for head in _reached_back(items, clauses, i, verdicts):
             old = verdicts[head].reason
             if old == "stated" or (old == "hedge" and reason != "hedge"):
                 verdicts[head] = Verdict(reason, i)
+
+
+def _answers(items: list[Item], clauses: list[int], cue: int, verdicts: dict[int, Verdict]) -> bool:
+    """Whether the negation at `cue` is the answer to a heading: "Pneumothorax: no."."""
+    after = (i for i in verdicts if i > cue and clauses[i] == clauses[cue])
+    return cue > 0 and bool(items[cue - 1].kinds & int(Kind.COLON)) and next(after, None) is None
 
 
 def _reached_back(items: list[Item], clauses: list[int], cue: int, verdicts: dict[int, Verdict]) -> list[int]:

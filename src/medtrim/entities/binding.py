@@ -195,10 +195,10 @@ class Binder:
         return self._earlier_clause(i)
 
     def _earlier_clause(self, i: int) -> list[int]:
-        """A clause without a head of its own goes on about the last head of the clause before it."""
+        """A clause without a subject of its own goes on about the last head of the clause before it."""
         clause = self.clauses[i]
         for j, item in enumerate(self.items):
-            if self.clauses[j] == clause and (j in self._at or item.kinds & (_ANATOMY | _IGNORE)):
+            if self.clauses[j] == clause and (j in self._at or item.kinds & (_ANATOMY | _IGNORE | _VERB)):
                 return []
         for number in range(len(self.heads) - 1, -1, -1):
             index = self.heads[number].index
