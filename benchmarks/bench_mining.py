@@ -137,7 +137,7 @@ def batches(encoded: EncodedStudies) -> None:
     block = score_matrix(encoded, rows, rows)
     score = best(lambda: score_matrix(encoded, rows, rows), 30)
     mine = best(lambda: mine_batch(block, rng=rng), 30)
-    every = BatchConfig(positive_floor=0, ceiling=float("inf"), min_gap=0.05)
+    every = BatchConfig(positive_floor=0.0, ceiling=float("inf"), min_gap=0.05)
     graded = best(lambda: mine_batch(block, every, rng=rng), 30)
     plain = best(lambda: plain_batch(block[:96, :96], BatchConfig()), 1) * (len(rows) / 96) ** 3
     print(f"batch of {len(rows)}: score block {score * 1e3:.1f} ms, triplets {mine * 1e3:.1f} ms (goal: a few ms)")

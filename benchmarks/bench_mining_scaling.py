@@ -97,8 +97,8 @@ def main() -> None:
             seconds, cpu, memory = measure(command)
             triplets = pq.read_metadata(output).num_rows
             print(
-                f"{size:10,} {encoded.distinct:9,} {encoded.is_normal.mean():7.1%} {seconds:8.1f} {cpu:7.1f} {memory:6.2f} "
-                f"{triplets:10,}",
+                f"{size:10,} {encoded.distinct:9,} {encoded.is_normal.mean():7.1%} {seconds:8.1f} "
+                f"{cpu:7.1f} {memory:6.2f} {triplets:10,}",
                 flush=True,
             )
 

@@ -24,7 +24,7 @@ class BatchConfig:
 
     A triplet (a, p, n) of three different studies is admissible when S(a, p) ≥ `positive_floor`,
     `negative_floor` ≤ S(a, n) < `ceiling`, and S(a, n) < S(a, p) by at least `min_gap`. The defaults take what the
-    published ceiling of 0.6 tells apart. With `positive_floor=0, ceiling=inf` every two scores that differ make a
+    published ceiling of 0.6 tells apart. With `positive_floor=0.0, ceiling=inf` every two scores that differ make a
     triplet, so that descriptors decide too.
 
     Args:
