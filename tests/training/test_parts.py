@@ -176,5 +176,5 @@ def test_activation_checkpointing_changes_no_weight(recipe, tmp_path):
     ours, theirs = (load_checkpoint(r.checkpoint).model.state_dict() for r in (thrifty, plain))
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name], atol=1e-6, rtol=1e-5)
-    with pytest.raises(ConfigError, match="ConvNextV2Model has none"):
+    with pytest.raises(ConfigError, match="ConvNextModel has none"):
         train(recipe({"model": {"activation_checkpointing": True}, "out": tmp_path / "convolutional"}))
