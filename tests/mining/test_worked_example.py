@@ -8,7 +8,8 @@ import pytest
 from medtrim.mining.batch import BatchConfig, mine_batch
 from medtrim.mining.corpus_config import CorpusConfig
 from medtrim.mining.mine_corpus import mine_corpus
-from medtrim.mining.pool import PoolConfig, choose
+from medtrim.mining.pool_choice import choose
+from medtrim.mining.pool_config import PoolConfig
 from medtrim.mining.similarity import ScoreConfig, encode_studies, score_matrix
 from medtrim.mining.triplets import FALLBACK, SEMI_HARD
 from medtrim.types import Annotation, Finding
@@ -96,5 +97,5 @@ def test_batch():
     graded = BatchConfig(limit=0, positive_floor=0.0, ceiling=float("inf"), min_gap=0.1)
     mined = mine_batch(SCORES, graded, rng=np.random.default_rng(0))
     assert len(mined) == 70
-    assert len(of_a(mined.indices)) == 13
+    assert len(of_a(mined.indices)) == 14
     assert "ABC" in of_a(mined.indices)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from medtrim.errors import ConfigError
 from medtrim.mining.corpus_config import CorpusConfig
-from medtrim.mining.pool import PoolConfig
+from medtrim.mining.pool_config import PoolConfig
 from medtrim.mining.score_config import ScoreConfig, ScoreWeights
 from medtrim.types.yamlfile import read_yaml
 
