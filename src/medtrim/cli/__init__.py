@@ -33,6 +33,7 @@ COMMANDS: tuple[str, ...] = (
     "audit",
     "phantom",
     "train",
+    "doctor",
     "evaluate",
     "experiment",
     "search",

@@ -22,6 +22,9 @@ Methods = Annotated[
     str, typer.Option(help="Methods to compare, with commas between; the first is compared with the others.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Any key of the recipe: optimizer.warmup=0.25. Repeatable.")
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Run every stage again, whatever the folder holds.")]
 DEFAULT_METHODS = "medtrim,clip"
 
@@ -40,6 +43,7 @@ def demo(
     steps: Annotated[int, typer.Option(min=1, help="Training steps of each method.")] = 400,
     size: Annotated[int, typer.Option(min=32, help="Side of the training images, pixels.")] = 64,
     methods: Methods = DEFAULT_METHODS,
+    settings: Settings = None,
     seed: Seed = 0,
     fresh: Fresh = False,
 ) -> None:
@@ -56,6 +60,7 @@ def demo(
             steps=steps,
             size=size,
             methods=_names(methods),
+            settings=_settings(settings),
             monitor=monitor,
             command=_command(),
         )
@@ -86,9 +91,7 @@ def run(
     recipe: Annotated[str, typer.Option(help="Training recipe: tiny-cpu, paper, single-gpu, or a YAML file.")] = (
         "tiny-cpu"
     ),
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Any key of the recipe: optimizer.warmup=0.25. Repeatable.")
-    ] = None,
+    settings: Settings = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps of each method.")] = None,
     epochs: Annotated[
         float | None, typer.Option(help="Passes over the training studies, instead of steps.")
@@ -109,7 +112,6 @@ def run(
     with _screen() as monitor:
         from medtrim.experiments.config import PipelineConfig, TableSource
         from medtrim.experiments.pipeline import run_pipeline
-        from medtrim.types.yamlfile import load_yaml
 
         source = TableSource(
             path=studies,
@@ -125,7 +127,7 @@ def run(
             methods=_names(methods),
             seed=seed,
             recipe=recipe,
-            settings={k: load_yaml(v, source=k) for k, v in (_pair(s, "--set KEY=VALUE") for s in settings or ())},
+            settings=_settings(settings),
             steps=steps,
             epochs=epochs,
             batch=batch,
@@ -216,6 +218,12 @@ def _pair(text: str, form: str) -> tuple[str, str]:
     if not equals or not name or not value:
         raise ConfigError(f"{form} expected, got {text!r}")
     return name, value
+
+
+def _settings(words: list[str] | None) -> dict[str, Any]:
+    from medtrim.types.yamlfile import load_yaml
+
+    return {key: load_yaml(text, source=key) for key, text in (_pair(w, "--set KEY=VALUE") for w in words or ())}
 
 
 def _fractions(text: str) -> dict[str, float]:

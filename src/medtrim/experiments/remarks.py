@@ -96,10 +96,11 @@ def _comparison(results: Results) -> Iterable[Remark]:
         sides[verdict_of(figure, metric_info(figure.metric))].append(figure)
     of_total = f"of {len(differences)} headline figures (paired, in points):"
     if too_small(results) and (sides["better"] or sides["worse"]):
+        ahead, behind = len(sides["better"]), len(sides["worse"])
         text = (
-            f"Of {len(differences)} headline intervals {len(sides['better'])} would put {ours} ahead of {theirs} and"
-            f" {len(sides['worse'])} behind. On so few patients bootstrap intervals are too narrow, and some of so"
-            " many leave 0 out by chance: this settles nothing."
+            f"Of {len(differences)} headline intervals {ahead} would put {ours} ahead of {theirs}, {behind} behind."
+            " On so few patients bootstrap intervals are too narrow, and some of so many leave 0 out by chance:"
+            " this settles nothing."
         )
         yield Remark("open", text, _by_metric([*sides["better"], *sides["worse"]]))
         return

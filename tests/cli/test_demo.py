@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+from medtrim.cli import app
+from medtrim.errors import ConfigError, TableError
+from medtrim.models import load_checkpoint
+from medtrim.types.tables import provenance_of, read_annotations, read_studies
+
+runner = CliRunner()
+SMALL = ("-n", 150, "--steps", 3, "--size", 32)
+
+
+def run(*arguments: object) -> Result:
+    return runner.invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    result = run("demo", "-o", folder, *SMALL, "--set", "batch.size=24")
+    assert result.exit_code == 0, (result.output, result.exception)
+    return folder, result
+
+
+def test_the_whole_way_ends_in_a_report(made: tuple[Path, Result]) -> None:
+    folder, result = made
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    for title in ("In words", "Retrieval", "Classification", "Gallery", "Map of the embeddings", "What was run"):
+        assert f">{title}</h2>" in html
+    assert "--steps" in html or "medtrim" in html
+    assert "far too small" in result.output
+    for name in ("draw phantoms", "read reports", "mine triplets", "train MedTrim", "train CLIP", "evaluate CLIP"):
+        assert f"✓ {name}" in result.output
+
+
+def test_results_are_tables_too(made: tuple[Path, Result]) -> None:
+    folder, _ = made
+    table = pq.read_table(folder / "metrics.parquet")
+    assert provenance_of(table) is not None
+    rows = table.to_pylist()
+    assert {r["method"] for r in rows} == {"medtrim", "clip"}
+    assert {r["baseline"] for r in rows} == {"", "clip"}
+    absolute = {
+        (r["method"], r["task"], r["metric"], r["direction"], r["queries"], r["target"]): r["value"]
+        for r in rows
+        if not r["baseline"]
+    }
+    for row in rows:
+        if row["baseline"]:
+            key = (row["task"], row["metric"], row["direction"], row["queries"], row["target"])
+            expected = absolute[("medtrim", *key)] - absolute[("clip", *key)]
+            assert row["value"] == pytest.approx(expected, nan_ok=True)
+    summary = json.loads((folder / "results.json").read_text())
+    assert summary["corpus"]["train"] == sum(
+        s.split == "train" for s in read_studies(folder / "corpus/studies.parquet")
+    )
+    assert "gallery" not in summary
+
+
+def test_both_methods_had_the_same_budget(made: tuple[Path, Result]) -> None:
+    folder, _ = made
+    methods = json.loads((folder / "results.json").read_text())["methods"]
+    assert [m["encodings"] for m in methods] == [72, 72]
+    for method in ("medtrim", "clip"):
+        assert load_checkpoint(folder / "runs" / method / "model").image_size == 32
+
+
+def test_running_again_reuses_every_stage(made: tuple[Path, Result]) -> None:
+    folder, _ = made
+    before = (folder / "metrics.parquet").read_bytes()
+    result = run("demo", "-o", folder, *SMALL, "--set", "batch.size=24")
+    assert result.exit_code == 0
+    assert result.output.count("done before") == 8
+    assert (folder / "metrics.parquet").read_bytes() == before
+
+
+def test_no_report_text_is_printed(made: tuple[Path, Result]) -> None:
+    folder, result = made
+    reports = [s.findings for s in read_studies(folder / "corpus/studies.parquet") if len(s.findings) > 20]
+    assert not any(report[:40] in result.output for report in reports)
+
+
+def test_ones_own_table_goes_the_same_way(made: tuple[Path, Result], tmp_path: Path) -> None:
+    folder, _ = made
+    table = tmp_path / "mine.csv"
+    with table.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["file", "who", "findings", "impression"])
+        for study in read_studies(folder / "corpus/studies.parquet"):
+            rows.writerow([study.images[0], study.patient_id, study.findings, study.impression])
+        rows.writerow(["images/none.png", "p-x", "Normal.", ""])
+        rows.writerow(["images/phantom-000000.png", "p-y", "", ""])
+    result = run(
+        "run", table, "-o", tmp_path / "out", "--image-root", folder / "corpus",
+        "--column", "images=file", "--column", "patient_id=who",
+        "--methods", "clip", "--steps", 2, "--batch", 16, "--size", 32, "--resamples", 50, "--strict",
+    )  # fmt: skip
+    assert result.exit_code == 1, (result.output, result.exception)  # two records were rejected
+    out = tmp_path / "out"
+    assert len(pq.read_table(out / "rejects.parquet")) == 2
+    studies = read_studies(out / "corpus/studies.parquet")
+    assert {s.split for s in studies} == {"train", "val", "test"}
+    assert len(read_annotations(out / "annotations.parquet")) == len(studies)
+    html = (out / "report.html").read_text(encoding="utf-8")
+    assert "Nobody has labelled these studies" in html
+    assert "patients: handle it as you handle those" in html
+    assert "2 records could not be used" in html
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("demo", "--methods", "clap"), ConfigError, "unknown method 'clap'"),
+        (("run", "nowhere.csv"), ConfigError, "does not exist"),
+        (("run", __file__, "--split", "train=half"), ConfigError, "--split"),
+        (("run", __file__, "--column", "findings"), ConfigError, "FIELD=COLUMN"),
+        (("run", __file__), TableError, "neither a table"),
+    ],
+)
+def test_bad_input_is_refused(
+    arguments: tuple[str, ...], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    result = run(*arguments, "-o", tmp_path / "out")
+    assert isinstance(result.exception, error)
+    assert message in str(result.exception)
