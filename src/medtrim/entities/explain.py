@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -13,7 +14,7 @@ from medtrim.entities.ontology import Ontology
 from medtrim.types import Assertion, Finding, OntologyRef, Role, Sections
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Mark:
     """That a piece of text is a mention of finding number `finding` (from 1) in the role it plays there."""
 
@@ -59,17 +60,22 @@ def explain(sections: Sections, findings: Sequence[Finding], ontology: Ontology)
 
 
 def _pieces(section: str, text: str, findings: Sequence[Finding]) -> tuple[Piece, ...]:
-    mentions = [
-        (m, Mark(number, m.role, finding.assertion))
+    mentions = sorted(
+        (m.start, m.end, number, Mark(number, m.role, finding.assertion))
         for number, finding in enumerate(findings, start=1)
         for m in finding.mentions
         if m.section == section
-    ]
-    cuts = sorted({0, len(text), *(m.start for m, _ in mentions), *(m.end for m, _ in mentions)})
+    )
+    cuts = sorted({0, len(text), *(m[0] for m in mentions), *(m[1] for m in mentions)})
     pieces: list[Piece] = []
+    active: list[tuple[int, int, int, Mark]] = []
+    upcoming = deque(mentions)
     for start, end in itertools.pairwise(cuts):
-        marks = tuple(mark for m, mark in mentions if m.start <= start and end <= m.end)
-        opens = tuple(mark.finding for m, mark in mentions if m.end == end and mark.role == "disease")
+        active = [mention for mention in active if mention[1] > start]
+        while upcoming and upcoming[0][0] <= start:
+            active.append(upcoming.popleft())
+        marks = tuple(mark for *_, mark in sorted(active, key=lambda m: (m[2], m[0])))
+        opens = tuple(mark.finding for _, ends, _, mark in active if ends == end and mark.role == "disease")
         pieces.append(Piece(text[start:end], marks, tuple(dict.fromkeys(opens))))
     return tuple(pieces)
 
