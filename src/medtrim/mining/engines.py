@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -56,7 +58,15 @@ def _run_processes(make: MakeMiner, shards: Sequence[Shard], workers: int) -> Re
 
 def _start(make: MakeMiner) -> None:
     global _worker
+    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     _worker = make()
+
+
+def _follow(parent: int) -> None:
+    """End this process once its parent is gone: a killed run would otherwise leave its workers waiting for ever."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _mine(shard: Shard) -> ShardTriplets:
