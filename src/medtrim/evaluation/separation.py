@@ -12,7 +12,7 @@ from medtrim.evaluation.pair_auc import PairAuc, pair_auc
 from medtrim.evaluation.ranking import similarities
 from medtrim.evaluation.reference import Reference
 
-_MOST_PAIRS = 2**26
+_MOST_PAIRS = 2**23
 
 
 def separation(
@@ -25,13 +25,11 @@ def separation(
 ) -> list[Figure]:
     """Disease AUC over all pairs of an abnormal query and another study, attribute AUC over those of one set.
 
-    Beyond `_MOST_PAIRS` pairs the disease AUC takes a fixed random part of the queries; `n` says how many.
+    Beyond `_MOST_PAIRS` pairs an AUC takes a fixed random part of the queries; `n` says how many.
     """
-    most = max(1, _MOST_PAIRS // len(source))
-    judged = np.zeros(len(source), bool)
-    judged[queries if len(queries) <= most else np.random.default_rng(0).choice(queries, most, replace=False)] = (
-        True
-    )
+    counts = np.bincount(reference.disease_set, minlength=int(reference.disease_set.max()) + 1)
+    for_disease = _within_bounds(queries, np.full(len(queries), len(source) - 1), len(source))
+    for_attribute = _within_bounds(queries, counts[reference.disease_set[queries]] - 1, len(source))
     wide, narrow = _Pairs(), _Pairs()
     for rows in blocks(queries):
         similarity = similarities(source[rows], gallery)
@@ -39,8 +37,8 @@ def separation(
         exact = reference.fine[rows][:, None] == reference.fine[None, :]
         others = np.ones(similarity.shape, bool)
         others[np.arange(len(rows)), rows] = False
-        narrow.add(rows, others & alike, similarity, exact)
-        wide.add(rows, others & judged[rows][:, None], similarity, alike)
+        narrow.add(rows, others & alike & for_attribute[rows][:, None], similarity, exact)
+        wide.add(rows, others & for_disease[rows][:, None], similarity, alike)
     if not wide.scores:
         return []
     found = {
@@ -60,6 +58,19 @@ def separation(
         )
         for metric, result in found.items()
     ]
+
+
+def _within_bounds(
+    queries: Integer[np.ndarray, " queries"], pairs: Integer[np.ndarray, " queries"], studies: int
+) -> Bool[np.ndarray, " studies"]:
+    """Mark the queries to take, given how many pairs each has: all, or random ones up to `_MOST_PAIRS` pairs."""
+    order = np.arange(len(queries))
+    if pairs.sum() > _MOST_PAIRS:
+        order = np.random.default_rng(0).permutation(len(queries))
+        order = order[: max(1, int(np.searchsorted(np.cumsum(pairs[order]), _MOST_PAIRS, side="right")))]
+    marked = np.zeros(studies, bool)
+    marked[queries[order]] = True
+    return marked
 
 
 class _Pairs:
