@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from medtrim.cli import app
+from medtrim.entities import load_ontology
 from medtrim.errors import ConfigError, MiningError, TableError
 from medtrim.mining.mine_corpus import mine_corpus
 from medtrim.mining.reading import read_encoded
@@ -65,6 +67,16 @@ def test_flags_override_the_recipe_and_the_seed_decides(annotations, tmp_path):
     assert made.config["score"]["mode"] == "symmetric"
     assert tables[0].equals(tables[1])
     assert not tables[0].equals(tables[2])
+
+
+def test_annotations_of_another_version_of_the_ontology_are_said(annotations, tmp_path):
+    installed = load_ontology().ref
+    for made, said in ((installed, False), (dataclasses.replace(installed, version="0.1", hash="0" * 64), True)):
+        table = read_table(annotations, schemas.ANNOTATIONS, table="annotations")
+        write_table(table, annotations, Provenance("annotations", ontology=made))
+        result = run("mine", annotations, "-o", tmp_path / "out.parquet", "--iterations", 1)
+        assert result.exit_code == 0, result.output
+        assert (f"made with {installed.name} 0.1 (000000000000)" in result.output) == said
 
 
 def test_bad_input_is_named(annotations, tmp_path):

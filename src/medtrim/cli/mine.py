@@ -106,7 +106,7 @@ def mine(
     if abs(total - 1) > 1e-9:
         _note(f"the score weights sum to {total:g}: scores and thresholds are on a scale from 0 to {total:g}")
     corpus = read_encoded(annotations, recipe.score)
-    for note in corpus.notes:
+    for note in (*corpus.notes, *_ontology_note(corpus)):
         _note(note)
     if recipe.miner == "pool":
         _mine_pools(corpus, recipe, output, seed, engine=engine, workers=workers)
@@ -191,6 +191,19 @@ def _finish(mined: MinedTriplets, corpus: EncodedCorpus, recipe: Recipe, output:
     out.print(f"  one study is a positive at most {positive:,} times, a negative at most {negative:,} times")
     if recipe.miner == "corpus" and negative > MANY:
         _note(f"one study is the negative of {negative:,} triplets; `--slack 0.05` spreads them")
+
+
+def _ontology_note(corpus: EncodedCorpus) -> list[str]:
+    """What to say where the annotations were made with another version of the ontology that is installed."""
+    from medtrim.entities import load_ontology
+
+    made, installed = corpus.ontology, load_ontology().ref
+    if made is None or made.name != installed.name or made == installed:
+        return []
+    return [
+        f"the annotations were made with {made.name} {made.version} ({made.hash[:12]}), installed is "
+        f"{installed.version} ({installed.hash[:12]}); mining goes by the annotations"
+    ]
 
 
 def _note(text: str) -> None:
