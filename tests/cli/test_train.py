@@ -74,3 +74,34 @@ def test_everything_wrong_with_a_recipe_is_said_at_once(folder):
     message = str(result.exception)
     assert "unknown key 'optimizer.learning_rat', is 'learning_rate' meant?" in message
     assert "batch.size" in message
+
+
+def test_a_dry_run_trains_nothing(folder):
+    result = CliRunner().invoke(app, ["train", str(folder / "recipe.yaml"), "--dry-run"])
+    assert result.exit_code == 0, result.output
+    assert "8 of 8 patients" in result.output
+    assert "trained" in result.output
+    assert not (folder / "run" / "model").exists()
+
+
+def test_a_dry_run_lists_every_problem(folder):
+    words = [
+        "train",
+        str(folder / "recipe.yaml"),
+        "--dry-run",
+        "--annotations",
+        "none.parquet",
+        "--triplets",
+        "no.parquet",
+    ]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert "data.annotations: none.parquet does not exist" in result.output
+    assert "data.triplets: no.parquet does not exist" in result.output
+
+
+def test_doctor_exits_1_on_a_fault(folder):
+    result = CliRunner().invoke(app, ["doctor", "--cache", str(folder / "none")])
+    assert result.exit_code == 1
+    assert "no image cache" in result.output
+    assert CliRunner().invoke(app, ["doctor", "-o", str(folder)]).exit_code == 0

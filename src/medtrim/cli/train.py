@@ -41,6 +41,9 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any key of the recipe: optimizer.warmup=0.25. Repeatable.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen and everything that is wrong; train nothing.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when a record could not be used.")] = False,
 ) -> None:
@@ -67,9 +70,50 @@ def train(
         flags["steps"] = 0
     given = {name: value for name, value in flags.items() if value is not None}
     read = load_config(config, merge(parse_overrides(given), parse_overrides(settings or [])))
+    if dry_run:
+        _dry_run(read)
+        return
     result = _run(read, resume=resume)
     _summary(result)
     report_rejects(len(result.rejects), str(read.out / "rejects.parquet"), strict=strict)
+
+
+def _dry_run(config: TrainConfig) -> None:
+    from rich.table import Table
+
+    from medtrim.training.preflight import dry_run, find_problems
+
+    problems = find_problems(config)
+    for problem in problems:
+        err.print(f"[red]problem:[/red] {problem}")
+    if problems:
+        raise typer.Exit(2)
+    with progress_bar("images") as images:
+        found = dry_run(config, progress=images)
+    rows = {
+        "training studies": f"{found.studies:,} of {found.patients:,} patients",
+        "evaluation studies": f"{found.evaluation:,}",
+        "records that cannot be used": f"{found.rejects:,}",
+        "normal studies": "unknown" if found.normal is None else f"{found.normal:.0%}",
+        "triplets": f"{found.triplets:,} ({found.triplets_left_out:,} left out)",
+        "tokens a report": "median {} · 90 % {} · 99 % {} · longest {}".format(*found.token_quantiles),
+        "objective": config.objective.name,
+        "parameters": f"{found.parameters:,}, {found.trainable:,} trained",
+        "steps": f"{found.steps:,}, {config.batch.accumulate} × {found.batch_size} studies each",
+        "epochs": f"{found.epochs:.1f}",
+        "memory": f"{_mib(found.state_bytes)} weights and optimiser + {_mib(found.activation_bytes)} activations",
+        "output": str(config.out),
+    }
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    out.print(table)
+    for warning in found.warnings:
+        err.print(f"[yellow]note:[/yellow] {warning}")
+
+
+def _mib(count: int) -> str:
+    return f"{count / 2**20:,.0f} MiB"
 
 
 def _run(config: TrainConfig, *, resume: bool) -> TrainResult:

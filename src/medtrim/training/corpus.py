@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +88,11 @@ def read_training_corpus(
         patients=patients.astype(np.int64),
         ontology=ontology,
     )
+
+
+def read_reports(studies: Path) -> list[str]:
+    """The reports of a studies table that are not empty."""
+    return [s.report for s in read_corpus(studies).studies if s.report]
 
 
 def _read_studies(config: TrainConfig) -> tuple[list[Study], list[Reject]]:
