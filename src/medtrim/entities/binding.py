@@ -15,6 +15,7 @@ _JOIN = _AND | _OR | _COMMA
 _PREPOSITION, _LINK = int(Kind.PREPOSITION), int(Kind.LINK)
 _ANATOMY, _IGNORE, _VERB = int(Kind.ANATOMY), int(Kind.IGNORE), int(Kind.VERB)
 _OPEN, _PARTITIVE, _TREND = int(Kind.OPEN), int(Kind.PARTITIVE), int(Kind.TREND)
+_NEGATION = int(Kind.NEGATION)
 _LEFT_STOP = int(Kind.NEGATION | Kind.WITH | Kind.EXISTENTIAL)
 
 
@@ -176,7 +177,8 @@ class Binder:
         for j in range(i - 1, -1, -1):
             if self.clauses[j] != self.clauses[i]:
                 break
-            if self.items[j].kinds & _LEFT_STOP and not self.items[i].term.directions:
+            stop = _NEGATION if self.items[i].term.directions else _LEFT_STOP
+            if self.items[j].kinds & stop and not self.items[j].kinds & int(Kind.NEGATION_AFTER):
                 break
             if j in self._at:
                 fits = [number for number in self._at[j] if self.accepts(number, i)]
