@@ -109,10 +109,12 @@ function marked(text, section, findings) {
 function role(name, study, score) {
   const node = element("div", { class: `role ${name}` }, element("h3", {}, `${name} · ${study.id}` + (score === null ? "" : ` · S = ${score.toFixed(4)}`)));
   if (study.image) node.append(element("img", { src: study.image, alt: `image of study ${study.id}`, loading: "lazy" }));
-  const tags = element("p");
-  for (const f of study.findings)
-    tags.append(element("span", { class: `tag ${f.assertion}` }, [f.disease, ...f.descriptors].join(", ")));
-  node.append(tags);
+  // Findings and impression often say the same: one tag each.
+  const tags = new Map(study.findings.map((f) => {
+    const label = [f.disease, ...f.descriptors].join(", ");
+    return [f.assertion + label, element("span", { class: `tag ${f.assertion}` }, label)];
+  }));
+  node.append(element("p", {}, ...tags.values()));
   for (const [section, text] of Object.entries(study.sections))
     if (text) node.append(element("div", { class: "section" }, section), marked(text, section, study.findings));
   return node;
