@@ -8,200 +8,29 @@ small left effusion"), and phrases that only look like negation ("no change in")
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from medtrim.entities.clauses import clause_ids
 from medtrim.entities.lexicon import Kind, Lexicon, Term
 from medtrim.entities.matcher import Item, find_matches, resolve_overlaps
+from medtrim.entities.reach import ASSERTION_OF, CUES, STATED, Reason, Verdict, reach_backward, reach_forward
 from medtrim.entities.tokens import tokenize
 from medtrim.types import Assertion
 
-Reason = Literal["stated", "negation", "normal", "resolved", "history", "hypothetical", "hedge", "interpretation"]
-ASSERTION_OF: dict[Reason, Assertion] = {
-    "stated": "present",
-    "negation": "absent",
-    "normal": "absent",
-    "resolved": "absent",
-    "history": "absent",
-    "hypothetical": "absent",
-    "hedge": "uncertain",
-    "interpretation": "uncertain",
-}
-
-_NEGATION, _AFTER = int(Kind.NEGATION), int(Kind.NEGATION_AFTER)
-_RESOLVED, _RESOLVED_AFTER = int(Kind.RESOLVED), int(Kind.RESOLVED_AFTER)
-_HEDGE, _HEDGE_AFTER = int(Kind.HEDGE), int(Kind.HEDGE_AFTER)
-_INTERPRETATION, _PRONOUN = int(Kind.INTERPRETATION), int(Kind.PRONOUN)
-_HISTORY, _HYPOTHETICAL = int(Kind.HISTORY), int(Kind.HYPOTHETICAL)
-_NORMAL, _THE, _ANATOMY = int(Kind.NORMAL), int(Kind.THE), int(Kind.ANATOMY)
-_BREAK, _VERB, _FINDING = int(Kind.BREAK), int(Kind.VERB), int(Kind.FINDING)
-_COMMA, _AND, _OR, _WITH = int(Kind.COMMA), int(Kind.AND), int(Kind.OR), int(Kind.WITH)
-_LIST = _COMMA | _AND | _WITH
-_CUES = _NEGATION | _AFTER | _RESOLVED | _RESOLVED_AFTER | _HEDGE | _HEDGE_AFTER | _HISTORY | _HYPOTHETICAL
-_CUES |= _INTERPRETATION | _NORMAL
-_BACK_STOP = int(Kind.WITH | Kind.LINK | Kind.EXISTENTIAL)
-_MODIFIER = int(Kind.ADJECTIVE | Kind.DIRECTION)
-# A list entry that begins so is a statement of its own, not one more denied finding.
-_STATED = frozenset({"mild", "moderate", "severe", "borderline", "small", "persistent", "chronic", "left", "right"})
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Why a finding counts as it does, and the item that decided it (None for a plain statement)."""
-
-    reason: Reason
-    cue: int | None = None
-
-
-_STATED_VERDICT = Verdict("stated")
+_FINDING = int(Kind.FINDING)
 
 
 def judge(items: list[Item], clauses: list[int], heads: list[int]) -> dict[int, Verdict]:
     """A verdict for each item index in `heads` (ascending)."""
-    verdicts = dict.fromkeys(heads, _STATED_VERDICT)
+    verdicts = dict.fromkeys(heads, STATED)
     present = False
     for item in items:
-        if item.kinds & _CUES:
+        if item.kinds & CUES:
             present = True
             break
     if present:
-        _forward(items, clauses, verdicts)
-        _backward(items, clauses, heads, verdicts)
+        reach_forward(items, clauses, verdicts)
+        reach_backward(items, clauses, verdicts)
     return verdicts
-
-
-def _forward(items: list[Item], clauses: list[int], verdicts: dict[int, Verdict]) -> None:
-    """Cues before the finding: negation outweighs history, history the hedge."""
-    negation = past = doubt = asked = offered = -1
-    resolved = False
-    named = _goes_on(items)
-    verb_since = found_since = False
-    clause = -1
-    for i, item in enumerate(items):
-        kinds = item.kinds
-        if clauses[i] != clause:
-            clause = clauses[i]
-            negation = past = doubt = offered = -1
-            verb_since = found_since = False
-        if i in verdicts:
-            found_since = True
-            if asked >= 0 and not 0 <= negation < asked:
-                verdicts[i] = Verdict("hypothetical", asked)
-            elif negation >= 0:
-                verdicts[i] = Verdict("resolved" if resolved else "negation", negation)
-            elif past >= 0:
-                verdicts[i] = Verdict("history", past)
-            elif offered >= 0:
-                verdicts[i] = Verdict("interpretation" if named else "hedge", offered)
-            elif doubt >= 0:
-                verdicts[i] = Verdict("hedge", doubt)
-            named = named or ASSERTION_OF[verdicts[i].reason] != "absent"
-            continue
-        if kinds & _BREAK:
-            negation = past = -1
-            offered = offered if kinds & _INTERPRETATION else -1
-            doubt = doubt if kinds & _HEDGE else -1
-        elif kinds & _LIST and found_since and (verb_since or _states_anew(items, clauses, i)):
-            negation = past = doubt = offered = -1
-        if kinds & _VERB and found_since:
-            verb_since = True
-        if not kinds & _CUES:
-            continue
-        if kinds & (_NEGATION | _RESOLVED) and not (kinds & (_AFTER | _RESOLVED_AFTER) and found_since):
-            negation, resolved = i, bool(kinds & _RESOLVED)
-            verb_since = found_since = False
-        if kinds & _HISTORY:
-            past = i
-        if kinds & _HYPOTHETICAL and not kinds & _NEGATION:
-            asked = i
-        if kinds & _INTERPRETATION:
-            offered = i
-            found_since = found_since and negation >= 0
-        if kinds & _HEDGE:
-            doubt = i
-            if kinds & int(Kind.LINK) and negation < 0:
-                found_since = False
-
-
-def _goes_on(items: list[Item]) -> bool:
-    """Whether the sentence is about what the one before named: "This may …", "The differential includes …"."""
-    first = items[0]
-    if first.start != 0:
-        return False
-    if first.kinds == _THE and len(items) > 1 and items[1].start == first.end:
-        first = items[1]
-    return bool(first.kinds & (_PRONOUN | _INTERPRETATION))
-
-
-def _states_anew(items: list[Item], clauses: list[int], join: int) -> bool:
-    """Whether the list entry after `join` begins as a statement and no "or" closes the list."""
-    nxt = join + 1
-    if nxt >= len(items) or clauses[nxt] != clauses[join]:
-        return False
-    first = items[nxt].term
-    if not items[nxt].kinds & _ANATOMY and not (
-        _STATED.intersection(first.adjectives) or _STATED.intersection(first.directions)
-    ):
-        return False
-    for i in range(nxt, len(items)):
-        if clauses[i] != clauses[join]:
-            break
-        if items[i].kinds & _OR:
-            return False
-    return True
-
-
-def _backward(items: list[Item], clauses: list[int], heads: list[int], verdicts: dict[int, Verdict]) -> None:
-    """Cues after the finding reach back over the list they close: "effusion and pneumothorax are not seen"."""
-    for i, item in enumerate(items):
-        kinds = item.kinds
-        answers = kinds & _NEGATION and _answers(items, clauses, i, verdicts)
-        if not kinds & (_AFTER | _RESOLVED_AFTER | _HEDGE_AFTER | _NORMAL) and not answers:
-            continue
-        reason: Reason = "hedge"
-        if kinds & (_AFTER | _NORMAL) or answers:
-            reason = "normal" if kinds & _NORMAL else "negation"
-        elif kinds & _RESOLVED_AFTER:
-            reason = "resolved"
-        for head in _reached_back(items, clauses, i, verdicts):
-            old = verdicts[head].reason
-            if old == "stated" or (old == "hedge" and reason != "hedge"):
-                verdicts[head] = Verdict(reason, i)
-
-
-def _answers(items: list[Item], clauses: list[int], cue: int, verdicts: dict[int, Verdict]) -> bool:
-    """Whether the negation at `cue` is the answer to a heading: "Pneumothorax: no."."""
-    after = (i for i in verdicts if i > cue and clauses[i] == clauses[cue])
-    return cue > 0 and bool(items[cue - 1].kinds & int(Kind.COLON)) and next(after, None) is None
-
-
-def _reached_back(items: list[Item], clauses: list[int], cue: int, verdicts: dict[int, Verdict]) -> list[int]:
-    found: list[int] = []
-    joined = False
-    commas = 0
-    for j in range(cue - 1, -1, -1):
-        if clauses[j] != clauses[cue]:
-            break
-        kinds = items[j].kinds
-        if j in verdicts:
-            if not found:
-                if commas and cue - j > 2 and not items[cue].kinds & _HEDGE_AFTER:
-                    break  # but "effusion, resolved"
-                found.append(j)
-            elif joined:
-                found.append(j)
-            else:
-                break
-        elif kinds & (_AND | _OR):
-            joined = bool(found)
-        elif kinds & _COMMA:
-            commas += not found
-        elif found:
-            if not kinds & (_MODIFIER | _THE):
-                break
-        elif kinds & _BACK_STOP or (items[cue].kinds & _NORMAL and not kinds & _VERB):
-            break
-    return found
 
 
 @dataclass(frozen=True, slots=True)

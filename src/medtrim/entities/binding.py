@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from medtrim.entities.heads import Head
 from medtrim.entities.lexicon import DESCRIPTOR, Kind
 from medtrim.entities.matcher import Item
+from medtrim.entities.sharing import Sharer
 from medtrim.entities.tokens import Tokens
 
 _ADJECTIVE, _DIRECTION = int(Kind.ADJECTIVE), int(Kind.DIRECTION)
@@ -50,26 +51,26 @@ class Binder:
     ) -> None:
         self.items = items
         self.tokens = tokens
-        self._absent = absent
+        self.absent = absent
         self.clauses = clauses
         self.heads = heads
         self.bound = [Bound() for _ in heads]
         self._kinds_of = kinds_of
         self._at: dict[int, list[int]] = {}
-        self._parts: set[int] = set()
+        self.parts: set[int] = set()
         for number, head in enumerate(heads):
             self._at.setdefault(head.index, []).append(number)
-            self._parts.update(head.parts)
-        self._after: dict[int, bool] = {}
+            self.parts.update(head.parts)
+        self.after: dict[int, bool] = {}
 
     def bind(self) -> list[Bound]:
         """The descriptors of every head, shared over coordinations and links."""
         for i, item in enumerate(self.items):
-            if item.kinds & DESCRIPTOR and i not in self._parts:
+            if item.kinds & DESCRIPTOR and i not in self.parts:
                 for number in self._target(i):
                     self.bound[number].items.append(i)
                     self.bound[number].groups.append(self._group(i))
-        self._share()
+        Sharer(self).share()
         return self.bound
 
     def accepts(self, number: int, i: int) -> bool:
@@ -87,13 +88,13 @@ class Binder:
             return []
         right, absorbed = self._opens(i)
         if right:
-            self._after[i] = False
+            self.after[i] = False
             return right
         if absorbed or self._describes_an_unknown_noun(i):
             return []
         left = self._left(i)
         if left:
-            self._after[i] = True
+            self.after[i] = True
             return left
         return self._right(i)
 
@@ -103,7 +104,7 @@ class Binder:
         return (
             nxt < len(self.items)
             and bool(self.items[nxt].kinds & _TREND)
-            and nxt not in self._parts
+            and nxt not in self.parts
             and self.items[nxt].start == self.items[i].end
             and not self.items[i].term.directions
         )
@@ -132,9 +133,9 @@ class Binder:
                 if fits:
                     return fits, False
                 continue
-            if kinds & _IGNORE or (kinds & _ANATOMY and items[j].term.absorbs and j not in self._parts):
+            if kinds & _IGNORE or (kinds & _ANATOMY and items[j].term.absorbs and j not in self.parts):
                 return [], True
-            if kinds & (DESCRIPTOR | _OPEN | _PARTITIVE | _TREND) or j in self._parts:
+            if kinds & (DESCRIPTOR | _OPEN | _PARTITIVE | _TREND) or j in self.parts:
                 continue
             if kinds & _ANATOMY:
                 continue
@@ -211,59 +212,3 @@ class Binder:
     def _group(self, i: int) -> int:
         """The number of list joints before item `i`: descriptors between two joints form one phrase."""
         return sum(1 for item in self.items[:i] if item.kinds & _JOIN)
-
-    def _share(self) -> None:
-        """What a finding has not said of itself it takes from its neighbours in the clause.
-
-        Adjectives before alternatives hold for each ("minimal scarring or atelectasis"). A place holds for what is
-        named after it ("left lower lobe opacity, likely atelectasis") and, behind a list, for all of the list.
-        """
-        count = len(self.heads)
-        for number in range(1, count):
-            if self._joint(number - 1, number) == "or" and not self._absent[number]:
-                self._give(number - 1, number, _ADJECTIVE, after=False)
-        for number in range(1, count):
-            for giver in range(number - 1, -1, -1):
-                if self._joint(giver, number) == "" or self._give(giver, number, _DIRECTION, after=None):
-                    break
-        for number in range(count - 1, 0, -1):
-            if self._joint(number - 1, number) in ("and", "or"):
-                self._give(number, number - 1, _DIRECTION, after=True)
-
-    def _give(self, giver: int, taker: int, wanted: int, *, after: bool | None) -> bool:
-        """Give `taker` the descriptors of `giver` where it has none of their kind; whether it has any then.
-
-        `after` restricts them to those behind (True) or before (False) the giver's word. What is denied takes no
-        place from what is seen.
-        """
-        mine = self.bound[taker]
-        if any(self.items[i].kinds & wanted for i in mine.items):
-            return True
-        if self._absent[giver] != self._absent[taker]:
-            return False
-        given = False
-        for i, group in zip(self.bound[giver].items, self.bound[giver].groups, strict=True):
-            if not self.items[i].kinds & wanted or not self.accepts(taker, i):
-                continue
-            if after is None or self._after.get(i, False) == after:
-                mine.items.append(i)
-                mine.groups.append(group)
-                mine.borrowed.add(i)
-                given = True
-        return given
-
-    def _joint(self, left: int, right: int) -> str:
-        """How two heads are joined: "or", "and" (also side by side), "far" in one clause, or "" in two."""
-        a, b = self.heads[left], self.heads[right]
-        if self.clauses[a.index] != self.clauses[b.index]:
-            return ""
-        joint = "and"
-        for j in range(a.index + 1, b.index):
-            kinds = self.items[j].kinds
-            if j in self._parts:
-                continue
-            if kinds & _OR and not kinds & _LINK:
-                joint = "or" if joint != "far" else joint
-            elif not kinds & (_AND | _COMMA | DESCRIPTOR | _THE | _OPEN | _PREPOSITION):
-                joint = "far"
-        return joint

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from medtrim.entities.assertion import ASSERTION_OF, Verdict, judge
+from medtrim.entities.assertion import judge
 from medtrim.entities.binding import Binder, Bound
 from medtrim.entities.clauses import clause_ids
 from medtrim.entities.heads import Head, HeadFinder
 from medtrim.entities.lexicon import DESCRIPTOR, Kind, Lexicon
 from medtrim.entities.matcher import Item, find_matches, resolve_overlaps
 from medtrim.entities.ontology import Ontology
+from medtrim.entities.reach import ASSERTION_OF, Verdict
 from medtrim.entities.tokens import Tokens, tokenize
 from medtrim.types import Assertion, Role
 
