@@ -21,7 +21,7 @@ from medtrim.evaluation import (
     write_comparison,
     write_evaluation,
 )
-from medtrim.types import Provenance, schemas
+from medtrim.types import Contradictions, Provenance, schemas
 from medtrim.types.tables import annotations_to_table, studies_to_table, write_table
 
 OPTIONS = EvaluationOptions(resamples=40, min_count=3, probe_fractions=(0.5, 1.0), probe_repeats=2)
@@ -126,6 +126,12 @@ def test_comparison_needs_the_same_studies_truth_and_bootstrap(corpus):
     reseeded = evaluate_embeddings(judged(corpus, 0.1, 0), method="two", options=replace(OPTIONS, seed=1))
     with pytest.raises(TableError, match="same"):
         compare(one, reseeded)
+    sides_alone = Contradictions({"side": {"left": 0, "right": 1}, "severity": {}, "zone": {}})
+    lenient = evaluate_embeddings(
+        judged(corpus, 0.1, 0), method="four", options=replace(OPTIONS, contradictions=sides_alone)
+    )
+    with pytest.raises(TableError, match="same"):
+        compare(one, lenient)
     other = judged(corpus, 0.1, 0)
     changed = [replace(a, findings=a.findings[:1]) for a in corpus.annotations]
     patients = dict(zip(other.reference.study_ids, other.patients, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
@@ -221,11 +222,13 @@ def _facts(test: Judged, train: Judged | None, options: EvaluationOptions) -> di
 
 
 def _fingerprint(test: Judged, options: EvaluationOptions) -> str:
-    """Of studies, patients, truth and bootstrap: what a paired comparison must have in common."""
+    """Of studies, patients, truth, contradictions and bootstrap: what a paired comparison must have in common."""
     digest = blake2b(digest_size=16)
     for study_id, patient, annotation in zip(test.reference.study_ids, test.patients, _truth(test), strict=True):
         digest.update(f"{study_id}\x00{patient}\x00{annotation}\x01".encode())
     digest.update(f"{options.resamples} {options.seed} {options.min_count} {list(options.diseases)}".encode())
+    axes = {axis: dict(sorted(levels.items())) for axis, levels in sorted(options.contradictions.axes.items())}
+    digest.update(json.dumps(axes).encode())
     return digest.hexdigest()
 
 
