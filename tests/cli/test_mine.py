@@ -107,6 +107,16 @@ def test_the_corpus_miner_with_patients_and_contradictions(annotations, tmp_path
     assert "needs --studies" in str(refused.exception)
 
 
+@pytest.mark.ray
+def test_ray_writes_the_same_table(annotations, tmp_path):
+    tables = []
+    for options in ((), ("--engine", "ray", "--workers", 2)):
+        result = run("mine", annotations, "-o", tmp_path / "triplets.parquet", "--miner", "corpus", *options)
+        assert result.exit_code == 0, result.output
+        tables.append((tmp_path / "triplets.parquet").read_bytes())
+    assert tables[0] == tables[1]
+
+
 def test_an_unfinished_run_goes_on_or_starts_anew(annotations, tmp_path):
     output = tmp_path / "triplets.parquet"
     shards = tmp_path / "triplets.parquet.shards"
