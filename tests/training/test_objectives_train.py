@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from medtrim.errors import ConfigError, TrainingError
+from medtrim.mining.similarity import score_matrix
 from medtrim.objectives import OBJECTIVES
 from medtrim.training import read_metrics, train
 from medtrim.training.prepare import prepare_run
@@ -71,6 +72,22 @@ def test_a_batch_without_triplets_costs_nothing_and_goes_on(recipe, corpus_folde
     assert len(losses) == 5
 
 
+def test_triplets_are_mined_in_the_batch_where_there_is_no_table(recipe):
+    config = recipe({"objective": {"name": "medtrim-triplet"}, "mining": {"limit": 50}, "steps": 2})
+    run = prepare_run(config)
+    rows = run.plan.rows(0)
+    triplets = run.knowledge.of(rows, torch.device("cpu"), index=0).triplets
+    scores = score_matrix(run.corpus.encoded, rows, rows)
+    anchor, positive, negative = triplets.numpy().T
+    assert len(triplets) == 50
+    assert (scores[anchor, positive] >= 0.6).all()
+    assert (scores[anchor, negative] < 0.6).all()
+    again = run.knowledge.of(rows, torch.device("cpu"), index=0).triplets
+    assert torch.equal(triplets, again)
+    assert not torch.equal(triplets, run.knowledge.of(rows, torch.device("cpu"), index=1).triplets)
+    assert read_metrics(train(config).metrics)[-1]["loss"] > 0
+
+
 def test_one_study_batches_are_defined(recipe):
     config = recipe({"batch": {"size": 1}, "steps": 2, "log_every": 1})
     assert [line["loss"] for line in read_metrics(train(config).metrics)] == [0.0, 0.0]
@@ -89,7 +106,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_saves_the_ids(recipe):
 
 def test_an_objective_without_its_table_is_refused(recipe):
     with pytest.raises(ConfigError, match="data.triplets"):
-        train(recipe({"objective": {"name": "medtrim-triplet"}}))
+        train(recipe({"objective": {"name": "medtrim-triplet"}, "data": {"annotations": None}}))
     with pytest.raises(ConfigError, match="data.annotations"):
         train(recipe({"data": {"annotations": None}}))
 

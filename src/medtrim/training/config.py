@@ -22,7 +22,8 @@ class DataConfig(Section):
     Attributes:
         studies: a studies table (Parquet, CSV, JSONL); relative image paths start from its folder.
         annotations: the table that `medtrim annotate` makes; objectives that use similarities need it.
-        triplets: the table that `medtrim mine` makes, for `batch.sampler: triplets` and objectives of triplets.
+        triplets: the table that `medtrim mine` makes, for `batch.sampler: triplets` and objectives of triplets;
+            without it such objectives mine in the batch, as `mining` says.
         image_root: folder that relative image paths start from, where it is not the table's.
         columns: field → column of the studies table, where the names differ from the usual ones.
         cache: folder of the image cache; one that holds every study is used as it is. Default: OUT/cache.
@@ -102,10 +103,30 @@ class ObjectiveSection(Section):
 
 
 class ScoreSection(Section):
-    """How studies are compared: mode of the meta-entity score and which assertions count."""
+    """How studies are compared: the meta-entity score's weights and mode, and which assertions count.
+
+    Kernel objectives weigh the terms themselves; the weights matter where triplets are mined in the batch.
+    """
 
     mode: Literal["faithful", "symmetric"] = "faithful"
+    disease: float = Field(default=0.85, ge=0)
+    adjective: float = Field(default=0.10, ge=0)
+    direction: float = Field(default=0.05, ge=0)
     assertions: tuple[Literal["present", "uncertain", "absent"], ...] = ("present", "uncertain")
+
+
+class MiningSection(Section):
+    """Triplets mined in each batch, where no table gives them: `medtrim.mining.batch.BatchConfig` has the keys.
+
+    A triplet is admissible when S(a, p) ≥ `positive_floor` and `negative_floor` ≤ S(a, n) < `ceiling`, the gap
+    being at least `min_gap`; of more than `limit` of them so many are drawn.
+    """
+
+    positive_floor: float = Field(default=0.6, ge=0)
+    negative_floor: float = Field(default=0.0, ge=0)
+    ceiling: float = Field(default=0.6, gt=0)
+    min_gap: float = Field(default=0.0, ge=0)
+    limit: int = Field(default=8192, ge=0)
 
 
 class BatchConfig(Section):
@@ -206,6 +227,7 @@ class TrainConfig(Section):
     lora: LoraConfig | None = None
     objective: ObjectiveSection = Field(default_factory=ObjectiveSection)
     score: ScoreSection = Field(default_factory=ScoreSection)
+    mining: MiningSection = Field(default_factory=MiningSection)
     batch: BatchConfig = Field(default_factory=BatchConfig)
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     augment: AugmentConfig = Field(default_factory=AugmentConfig)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medtrim.data import ImageCache, assign_splits, check_patient_overlap, read_corpus
 from medtrim.errors import TableError, TrainingError
-from medtrim.mining.similarity import EncodedStudies, ScoreConfig, encode_studies
+from medtrim.mining.similarity import EncodedStudies, ScoreConfig, ScoreWeights, encode_studies
 from medtrim.training.config import TrainConfig
 from medtrim.types import Annotation, Provenance, Reject, Study, schemas
 from medtrim.types.tables import Progress, annotations_from_table, no_progress, read_table
@@ -148,7 +148,8 @@ def _encode(studies: Sequence[Study], config: TrainConfig) -> tuple[EncodedStudi
     if missing:
         shown = ", ".join(map(repr, missing[:5])) + (" …" if len(missing) > 5 else "")
         raise TableError(f"annotations: {len(missing)} training studies have none: {shown}")
-    score = ScoreConfig(mode=config.score.mode, assertions=config.score.assertions)
+    weights = ScoreWeights(config.score.disease, config.score.adjective, config.score.direction)
+    score = ScoreConfig(weights=weights, mode=config.score.mode, assertions=config.score.assertions)
     return encode_studies([known[s.study_id] for s in studies], score), provenance
 
 

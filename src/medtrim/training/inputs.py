@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medtrim.errors import ConfigError
-from medtrim.mining.similarity import EncodedStudies, similarity_terms
+from medtrim.mining.batch import BatchConfig, mine_batch
+from medtrim.mining.similarity import EncodedStudies, score_matrix, similarity_terms
 from medtrim.objectives import Objective, SimilarityTensors
 from medtrim.training.triplets import TripletIndex
 
@@ -33,25 +34,32 @@ class CorpusKnowledge:
     Args:
         needs: `Objective.needs`.
         encoded: annotations of the training studies, row by row.
-        triplets: the triplets table's rows, or None.
+        triplets: the triplets table's rows; without it triplets are mined in the batch.
+        mining: how.
+        seed: of the draw where a batch admits more triplets than are kept.
     """
 
     needs: frozenset[str]
     encoded: EncodedStudies | None
     triplets: TripletIndex | None
+    mining: BatchConfig
+    seed: int
     _labels: NDArray[np.float32] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Raises ConfigError where the objective wants what no table gives."""
         if self.encoded is None and self.needs & {"similarity", "labels"}:
             raise ConfigError("the objective compares annotations: data.annotations must name their table")
-        if self.triplets is None and "triplets" in self.needs:
-            raise ConfigError("the objective uses triplets: data.triplets must name their table")
+        if self.triplets is None and self.encoded is None and "triplets" in self.needs:
+            raise ConfigError(
+                "the objective uses triplets: data.triplets must name their table, or data.annotations that of the "
+                "annotations to mine them from in each batch"
+            )
         if self.encoded is not None and "labels" in self.needs:
             self._labels = self.encoded.has[self.encoded.inverse].astype(np.float32)
 
-    def of(self, rows: Rows, device: torch.device) -> BatchKnowledge:
-        """What the objective needs to know of the studies `rows` [B]."""
+    def of(self, rows: Rows, device: torch.device, *, index: int = 0) -> BatchKnowledge:
+        """What the objective needs to know of the studies `rows` [B] of batch number `index`."""
         similarity = triplets = labels = None
         if "similarity" in self.needs and self.encoded is not None:
             terms = similarity_terms(self.encoded, rows, rows)
@@ -60,15 +68,31 @@ class CorpusKnowledge:
                 adjective=_tensor(terms.adjective, device),
                 direction=_tensor(terms.direction, device),
             )
-        if "triplets" in self.needs and self.triplets is not None:
-            triplets = torch.from_numpy(self.triplets.within(rows)).to(device)
+        if "triplets" in self.needs:
+            triplets = torch.from_numpy(self._triplets(rows, index)).to(device)
         if self._labels is not None:
             labels = _tensor(self._labels[rows], device)
         return BatchKnowledge(similarity, triplets, labels)
 
+    def _triplets(self, rows: Rows, index: int) -> Rows:
+        if self.triplets is not None:
+            return self.triplets.within(rows)
+        if self.encoded is None:
+            return np.empty((0, 3), dtype=np.int64)
+        # The generator is the batch's own, so that a resumed run draws the same.
+        rng = np.random.default_rng([self.seed, index])
+        mined = mine_batch(score_matrix(self.encoded, rows, rows), self.mining, rng=rng)
+        return mined.indices.astype(np.int64)
+
 
 def corpus_knowledge(
-    objective: Objective, encoded: EncodedStudies | None, triplets: Rows | None, *, count: int
+    objective: Objective,
+    encoded: EncodedStudies | None,
+    triplets: Rows | None,
+    *,
+    count: int,
+    mining: BatchConfig,
+    seed: int,
 ) -> CorpusKnowledge:
     """Knowledge for `objective` about `count` studies from their annotations and triplets (int [T 3], their rows).
 
@@ -76,7 +100,7 @@ def corpus_knowledge(
         ConfigError: the objective needs a table that is not given.
     """
     index = None if triplets is None else TripletIndex(triplets, count)
-    return CorpusKnowledge(frozenset(objective.needs), encoded, index)
+    return CorpusKnowledge(frozenset(objective.needs), encoded, index, mining, seed)
 
 
 def _tensor(values: NDArray[np.floating], device: torch.device) -> Tensor:

@@ -104,7 +104,7 @@ def find_problems(config: TrainConfig) -> list[str]:
     needs = OBJECTIVES[config.objective.name].needs
     if needs & {"similarity", "labels"} and data.annotations is None:
         problems.append(f"objective {config.objective.name} compares annotations: data.annotations names no table")
-    if "triplets" in needs and data.triplets is None:
+    if "triplets" in needs and data.triplets is None and data.annotations is None:
         problems.append(f"objective {config.objective.name} uses triplets: data.triplets names no table")
     if config.precision == "fp16" and not torch.cuda.is_available():
         problems.append("precision fp16 needs a GPU; on the CPU use fp32 or bf16")

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from medtrim.errors import ConfigError
+from medtrim.mining.batch import BatchConfig as MiningConfig
 from medtrim.models import EncoderBundle, ModelConfig, build_dual_encoder, load_checkpoint, load_preset
 from medtrim.objectives import Objective, build_objective
 from medtrim.training.batches import BatchPlan, ShuffledPlan
@@ -82,7 +83,14 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
         ),
         plan=plan,
         dataset=_dataset(corpus, plan, bundle, objective, rank),
-        knowledge=corpus_knowledge(objective, corpus.encoded, corpus.triplets, count=len(corpus)),
+        knowledge=corpus_knowledge(
+            objective,
+            corpus.encoded,
+            corpus.triplets,
+            count=len(corpus),
+            mining=MiningConfig(**config.mining.model_dump()),
+            seed=config.seed,
+        ),
         steps=steps_of(config, plan),
     )
 

@@ -125,7 +125,7 @@ class AlignmentTrainer(Trainer):
         encoded = model(**self._model_inputs(inputs, index))
         rank, count = self.args.process_index, self.args.world_size
         every = {name: gather(value, rank=rank, count=count) for name, value in encoded.items()}
-        known = self.knowledge.of(rows.cpu().numpy().astype(np.int64), self.args.device)
+        known = self.knowledge.of(rows.cpu().numpy().astype(np.int64), self.args.device, index=index)
         mask = gather(inputs["word_mask"], rank=rank, count=count) if "text_local" in every else None
         objective_inputs = ObjectiveInputs(
             image=every["image"],
