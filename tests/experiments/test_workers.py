@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from medtrim import errors
-from medtrim.experiments.workers import Plan, _error, plan_jobs, run_tasks
+from medtrim.experiments.workers import Plan, _error, plan_jobs, run_chains
 
 PLAN = Plan(slots=2, threads=1)
 
@@ -27,20 +27,21 @@ def test_cores_are_shared_out(tasks: int, cores: int, jobs: int, plan: Plan) -> 
 
 
 def test_nothing_to_do_is_done(tmp_path: Path) -> None:
-    assert run_tasks({}, plan=PLAN, logs=tmp_path) == {}
+    assert run_chains({"a": []}, plan=PLAN, logs=tmp_path) == {}
 
 
 def test_a_task_that_raises_ends_the_run_with_its_own_error(tmp_path: Path) -> None:
     started: list[str] = []
+    chain = [{"name": "bad", "kind": "juggle"}, {"name": "never", "kind": "juggle"}]
     with pytest.raises(errors.ConfigError, match="bad: unknown task 'juggle'; allowed: train, evaluate"):
-        run_tasks({"bad": {"kind": "juggle"}}, plan=PLAN, logs=tmp_path, on_start=started.append)
+        run_chains({"a": chain}, plan=PLAN, logs=tmp_path, on_start=started.append)
     assert started == ["bad"]
 
 
-def test_a_task_that_dies_names_its_log(tmp_path: Path) -> None:
-    with pytest.raises(errors.TrainingError, match=r"odd: its process ended with code 1; see .*odd\.log"):
-        run_tasks({"odd": {"kind": "evaluate"}}, plan=PLAN, logs=tmp_path)
-    assert "KeyError" in (tmp_path / "odd.log").read_text()
+def test_a_process_that_dies_names_its_log(tmp_path: Path) -> None:
+    with pytest.raises(errors.TrainingError, match=r"a: its process ended with code 1; see .*a\.log"):
+        run_chains({"a": [{"name": "odd"}]}, plan=PLAN, logs=tmp_path)
+    assert "KeyError" in (tmp_path / "a.log").read_text()
 
 
 @pytest.mark.parametrize(

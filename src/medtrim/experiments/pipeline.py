@@ -22,7 +22,7 @@ from medtrim.experiments.report import write_report
 from medtrim.experiments.results import Results
 from medtrim.experiments.stages import Done, Stage, StageBook, digest
 from medtrim.experiments.steps import annotate, cache_images, collect_rejects, make_studies, mine
-from medtrim.experiments.workers import Plan, plan_jobs, run_tasks
+from medtrim.experiments.workers import Plan, Task, plan_jobs, run_chains
 from medtrim.training import TrainConfig
 from medtrim.types import medtrim_version
 from medtrim.types.tables import read_studies
@@ -60,8 +60,7 @@ def run_pipeline(
     specs = choose_methods(config.methods)
     run.prepare()
     recipes = run.cache(specs)
-    run.train(specs, recipes)
-    run.evaluate(specs)
+    run.train_and_judge(specs, recipes)
     return run.report(specs, recipes, command)
 
 
@@ -100,50 +99,54 @@ class _Run:
         self._note(self.book.run(stage, lambda: cache_images(self.layout, side, self._progress("cache"))))
         return recipes
 
-    def train(self, specs: tuple[MethodSpec, ...], recipes: Mapping[str, TrainConfig]) -> None:
-        """Train the methods side by side."""
-        stages, tasks = {}, {}
-        plan = self._plan(len(specs))
+    def train_and_judge(self, specs: tuple[MethodSpec, ...], recipes: Mapping[str, TrainConfig]) -> None:
+        """Train the methods side by side, and judge each as soon as it is trained."""
+        cores = os.cpu_count() or 1
+        plan = plan_jobs(len(specs), cores=cores, jobs=self.config.jobs or (1 if _has_gpu() else 0))
+        stages: dict[str, Stage] = {}
+        chains: dict[str, list[Task]] = {}
         for method in specs:
             recipe = recipes[method.key].model_copy(update={"threads": plan.threads})
-            plain = recipe.model_dump(mode="json")
-            # Where the files lie and how many threads there are changes no weight.
-            inputs = {k: v for k, v in plain.items() if k not in ("out", "threads")}
-            inputs["data"] = {k: v for k, v in plain["data"].items() if k in ("train_split", "eval_split")}
-            before = ("annotate", "cache", "mine") if method.triplets else ("annotate", "cache")
-            name = f"train-{method.key}"
-            folder = self.layout.relative(self.layout.run(method.key))
-            stages[name] = Stage(
-                name,
-                f"train {method.label}",
-                {"recipe": inputs, **self._after(*before)},
-                (folder, f"{folder}/model/config.json"),
-            )
-            tasks[name] = {"kind": "train", "config": plain}
-        self._side_by_side(stages, tasks, plan)
+            training = self._training(method, recipe)
+            judging = self._judging(method, after=training)
+            tasks: list[Task] = [
+                {"name": training.name, "kind": "train", "config": recipe.model_dump(mode="json")},
+                {
+                    "name": judging.name,
+                    "kind": "evaluate",
+                    "folder": str(self.layout.folder),
+                    "method": method.key,
+                    "seed": self.config.seed,
+                    "resamples": self.config.resamples,
+                    "drawn": self.config.drawn,
+                },
+            ]
+            stages |= {training.name: training, judging.name: judging}
+            chains[method.key] = [task for task in tasks if not self._reused(stages[task["name"]])]
+        self._run_chains(chains, stages, plan)
 
-    def evaluate(self, specs: tuple[MethodSpec, ...]) -> None:
-        """Judge the methods side by side."""
-        stages, tasks = {}, {}
-        for method in specs:
-            name = f"evaluate-{method.key}"
-            inputs = {
-                **self._after(f"train-{method.key}"),
-                "resamples": self.config.resamples,
-                "seed": self.config.seed,
-            }
-            folder = self.layout.relative(self.layout.evaluation(method.key))
-            outputs = (folder, f"{folder}/evaluation.json", f"{folder}/{MAP_NAME}")
-            stages[name] = Stage(name, f"evaluate {method.label}", inputs, outputs)
-            tasks[name] = {
-                "kind": "evaluate",
-                "folder": str(self.layout.folder),
-                "method": method.key,
-                "seed": self.config.seed,
-                "resamples": self.config.resamples,
-                "drawn": self.config.drawn,
-            }
-        self._side_by_side(stages, tasks, self._plan(len(specs)))
+    def _training(self, method: MethodSpec, recipe: TrainConfig) -> Stage:
+        plain = recipe.model_dump(mode="json")
+        # Where the files lie and how many threads there are changes no weight.
+        inputs = {k: v for k, v in plain.items() if k not in ("out", "threads")}
+        inputs["data"] = {k: v for k, v in plain["data"].items() if k in ("train_split", "eval_split")}
+        before = ("annotate", "cache", "mine") if method.triplets else ("annotate", "cache")
+        folder = self.layout.relative(self.layout.run(method.key))
+        return Stage(
+            f"train-{method.key}",
+            f"train {method.label}",
+            {"recipe": inputs, **self._after(*before)},
+            (folder, f"{folder}/model/config.json"),
+        )
+
+    def _judging(self, method: MethodSpec, *, after: Stage) -> Stage:
+        folder = self.layout.relative(self.layout.evaluation(method.key))
+        return Stage(
+            f"evaluate-{method.key}",
+            f"evaluate {method.label}",
+            {"after": [after.key], "resamples": self.config.resamples, "seed": self.config.seed},
+            (folder, f"{folder}/evaluation.json", f"{folder}/{MAP_NAME}"),
+        )
 
     def report(
         self, specs: tuple[MethodSpec, ...], recipes: Mapping[str, TrainConfig], command: str
@@ -167,17 +170,8 @@ class _Run:
         write_results(results, self.layout.results)
         return PipelineResult(write_report(results, self.layout.report), results, tuple(self.book.done))
 
-    def _side_by_side(
-        self, stages: Mapping[str, Stage], tasks: Mapping[str, Mapping[str, Any]], plan: Plan
-    ) -> None:
+    def _run_chains(self, chains: Mapping[str, list[Task]], stages: Mapping[str, Stage], plan: Plan) -> None:
         started: dict[str, float] = {}
-        due = {}
-        for name, stage in stages.items():
-            found = self.book.reuse(stage)
-            if found is None:
-                due[name] = tasks[name]
-            else:
-                self._note(found)
 
         def on_start(name: str) -> None:
             started[name] = self.book.begin(stages[name])
@@ -185,8 +179,8 @@ class _Run:
         def on_result(name: str, result: Mapping[str, Any]) -> None:
             self._note(self.book.finish_since(stages[name], started[name], result))
 
-        run_tasks(
-            due,
+        run_chains(
+            chains,
             plan=plan,
             logs=self.layout.folder / "logs",
             on_start=on_start,
@@ -194,9 +188,11 @@ class _Run:
             on_result=on_result,
         )
 
-    def _plan(self, tasks: int) -> Plan:
-        cores = os.cpu_count() or 1
-        return plan_jobs(tasks, cores=cores, jobs=self.config.jobs or (1 if _has_gpu() else 0))
+    def _reused(self, stage: Stage) -> bool:
+        found = self.book.reuse(stage)
+        if found is not None:
+            self._note(found)
+        return found is not None
 
     def _note(self, done: Done) -> None:
         self.keys[done.name] = done.key

@@ -1,4 +1,4 @@
-"""The process that `workers.run_tasks` starts: one task from standard input, JSON lines to standard output."""
+"""The process that `workers.run_chains` starts: tasks from standard input, JSON lines to standard output."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ LEAST_SECONDS = 0.2
 
 
 class Reporter:
-    """Writes progress and the result to the parent."""
+    """Writes one task's progress and result to the parent."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, name: str) -> None:
         self.stream = stream
+        self.name = name
         self.note = ""
         self._last = 0.0
 
@@ -33,7 +34,7 @@ class Reporter:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """One line."""
-        self.stream.write(json.dumps(message) + "\n")
+        self.stream.write(json.dumps({"name": self.name, **message}) + "\n")
         self.stream.flush()
 
 
@@ -81,24 +82,35 @@ TASKS: Mapping[str, Callable[[Mapping[str, Any], Reporter], dict[str, Any]]] = {
 
 
 def main() -> int:
-    """Run the task; what libraries print goes to standard error, so that standard output is ours alone."""
+    """Run the tasks; what libraries print goes to standard error, so that standard output is ours alone."""
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    task = json.load(sys.stdin)
-    reporter = Reporter(stream)
-    try:
-        import torch
-        from transformers.utils.logging import disable_progress_bar
-
-        torch.set_num_threads(int(task["threads"]))
-        disable_progress_bar()  # type: ignore[no-untyped-call]
-        if task["kind"] not in TASKS:
-            raise ConfigError(f"unknown task {task['kind']!r}; allowed: {', '.join(TASKS)}")
-        reporter.send({"result": TASKS[task["kind"]](task, reporter)})
-    except MedTrimError as error:
-        reporter.send({"type": type(error).__name__, "error": str(error)})
-        return 2
+    order = json.load(sys.stdin)
+    for task in order["tasks"]:
+        reporter = Reporter(stream, task["name"])
+        reporter.send({"begin": True})
+        try:
+            reporter.send({"result": run_task(task, reporter, threads=int(order["threads"]))})
+        except MedTrimError as error:
+            reporter.send({"type": type(error).__name__, "error": str(error)})
+            return 2
     return 0
+
+
+def run_task(task: Mapping[str, Any], reporter: Reporter, *, threads: int) -> dict[str, Any]:
+    """One task's result.
+
+    Raises:
+        MedTrimError: what the task raised, or its kind is unknown.
+    """
+    if task["kind"] not in TASKS:
+        raise ConfigError(f"unknown task {task['kind']!r}; allowed: {', '.join(TASKS)}")
+    import torch
+    from transformers.utils.logging import disable_progress_bar
+
+    torch.set_num_threads(threads)
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    return TASKS[task["kind"]](task, reporter)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tasks in processes of their own, side by side: JSON in, progress and a result as JSON lines out."""
+"""Chains of tasks, each chain in a process of its own, side by side: JSON in, JSON lines out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -17,26 +17,28 @@ from medtrim import errors
 from medtrim.errors import MedTrimError
 
 Task = Mapping[str, Any]
+"""What `worker` understands: `name`, `kind`, and what that kind wants."""
+
 OnProgress = Callable[[str, int, int, str], None]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many tasks run at a time, and how many threads each gets."""
+    """How many chains run at a time, and how many threads each gets."""
 
     slots: int
     threads: int
 
 
-def plan_jobs(tasks: int, *, cores: int, jobs: int = 0) -> Plan:
-    """As many tasks at a time as there are cores (or `jobs`), the cores shared out evenly among them."""
-    slots = max(1, min(tasks, jobs or cores))
+def plan_jobs(chains: int, *, cores: int, jobs: int = 0) -> Plan:
+    """As many chains at a time as there are cores (or `jobs`), the cores shared out evenly among them."""
+    slots = max(1, min(chains, jobs or cores))
     return Plan(slots, max(1, cores // slots))
 
 
-def run_tasks(
-    tasks: Mapping[str, Task],
+def run_chains(
+    chains: Mapping[str, Sequence[Task]],
     *,
     plan: Plan,
     logs: Path,
@@ -44,35 +46,38 @@ def run_tasks(
     on_progress: OnProgress = lambda name, done, total, note: None,
     on_result: Callable[[str, Any], None] = lambda name, result: None,
 ) -> dict[str, Any]:
-    """Run `tasks` (name → what `worker` understands); returns name → result.
+    """Run every chain's tasks one after the other in one process; returns task name → result.
 
-    What a task's libraries print goes to `logs/NAME.log`. The calls come one at a time, from this thread. When a
-    task fails or the caller is interrupted, the others are ended too.
+    What a chain's libraries print goes to `logs/CHAIN.log`. The calls come one at a time, from this thread. When a
+    task fails or the caller is interrupted, the other chains are ended too.
 
     Raises:
-        MedTrimError: what a task raised, by its own class; a task that died is a `TrainingError` naming its log.
+        MedTrimError: what a task raised, by its own class; a process that died is a `TrainingError` naming its log.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    waiting = list(tasks)
+    waiting = [name for name, tasks in chains.items() if tasks]
     running: dict[str, _Process] = {}
     messages: queue.Queue[tuple[str, dict[str, Any] | None]] = queue.Queue()
     results: dict[str, Any] = {}
     try:
         while waiting or running:
             while waiting and len(running) < plan.slots:
-                name = waiting.pop(0)
-                running[name] = _Process(name, tasks[name], plan.threads, logs, messages)
-                on_start(name)
-            name, message = messages.get()
+                chain = waiting.pop(0)
+                running[chain] = _Process(chain, chains[chain], plan.threads, logs, messages)
+            chain, message = messages.get()
             if message is None:
-                running.pop(name).check(finished=name in results)
-            elif "error" in message:
+                running.pop(chain).check(finished=all(task["name"] in results for task in chains[chain]))
+                continue
+            name = message["name"]
+            if "error" in message:
                 raise _error(name, message)
+            if "begin" in message:
+                on_start(name)
             elif "result" in message:
                 results[name] = message["result"]
                 on_result(name, message["result"])
             else:
-                on_progress(name, message["done"], message["total"], message.get("note", ""))
+                on_progress(name, message["done"], message["total"], message["note"])
     finally:
         for process in running.values():
             process.end()
@@ -80,12 +85,12 @@ def run_tasks(
 
 
 class _Process:
-    """One task under way; a thread passes its lines on to `messages`, and None when it has ended."""
+    """One chain under way; a thread passes its lines on to `messages`, and None when it has ended."""
 
     def __init__(
         self,
         name: str,
-        task: Task,
+        tasks: Sequence[Task],
         threads: int,
         logs: Path,
         messages: queue.Queue[tuple[str, dict[str, Any] | None]],
@@ -110,12 +115,12 @@ class _Process:
         self.reader.start()
         try:
             with stdin:
-                stdin.write(json.dumps({**task, "threads": threads}))
+                stdin.write(json.dumps({"tasks": list(tasks), "threads": threads}))
         except BrokenPipeError:
             pass  # it died at once; its closed output says so to the reader
 
     def check(self, *, finished: bool) -> None:
-        """Raise where the process ended without a result."""
+        """Raise where the process ended without all results."""
         code = self.process.wait()
         if not finished:
             raise errors.TrainingError(f"{self.name}: its process ended with code {code}; see {self.log}")
