@@ -47,6 +47,13 @@ def test_pretrained_encoders_are_not_called_random(results: Results) -> None:
     assert not any("random weights" in r.text for r in remarks(few))
 
 
+def test_a_short_training_is_said_to_be_short(results: Results) -> None:
+    assert not any("short" in r.text for r in remarks(results))
+    short = replace(results, methods=tuple(dataclasses.replace(m, encodings=4000) for m in results.methods))
+    assert any("seen 0.7 times" in r.text for r in of_kind(short, "caution"))
+    assert not any("short" in r.text for r in remarks(replace(short, from_scratch=False)))
+
+
 def test_gains_losses_and_open_questions_are_told_apart(results: Results) -> None:
     total = len(headline_differences(results))
     assert total == 20

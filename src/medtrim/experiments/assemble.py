@@ -173,7 +173,7 @@ def _figures(judged: Mapping[str, EvaluationResult]) -> list[Figure]:
 def _curves(layout: Layout, method: str) -> list[Curve]:
     lines = read_metrics(layout.run(method) / "metrics.jsonl")
     names = {"loss": "training loss"} | {
-        f"eval/{curve_name(m)}": f"validation: {m}, mean of both ways" for m in CURVES
+        f"eval/{curve_name(m)}": f"validation: {m}, mean of image→text and text→image" for m in CURVES
     }
     curves = []
     for key, name in names.items():

@@ -13,6 +13,7 @@ from medtrim.experiments.vocabulary import metric_info
 
 FEW_QUERIES = 100
 FEW_STUDIES = 1000
+FEW_PASSES = 2
 WIDE_INTERVAL = 0.10
 """Half an interval of 10 points: a difference of 10 points could be chance."""
 
@@ -81,6 +82,13 @@ def _size(results: Results) -> Iterable[Remark]:
             "caution",
             f"The encoders started from random weights and saw {seen}: too few to learn to read a radiograph."
             " Start from pretrained encoders, or bring more data.",
+        )
+    passes = min((m.encodings for m in results.methods), default=0) / max(1, corpus.train)
+    if results.from_scratch and 0 < passes < FEW_PASSES:
+        yield Remark(
+            "caution",
+            f"The training was short: each study was seen {passes:.1f} times. Give it more steps or epochs before"
+            " comparing anything.",
         )
     if not results.figures:
         yield Remark("caution", "Nothing could be measured: the test split is empty.")
