@@ -131,10 +131,12 @@ class _Live:
     def __init__(self, bar: Any) -> None:
         self.bar = bar
         self.tasks: dict[object, Any] = {}
-        self.reported: set[tuple[str, str]] = set()
+        self.said: set[str] = set()
 
     def stage(self, name: str) -> Progress:
         """The progress call of a stage of the preparation."""
+
+        self._say(name)
 
         def progress(done: int, total: int) -> None:
             self._update(name, name, done, total)
@@ -155,6 +157,12 @@ class _Live:
                 err.print(
                     f"{snapshot.finished}/{snapshot.total} {running.job.title}: {running.stage}", markup=False
                 )
+
+    def _say(self, line: str) -> None:
+        """Without a terminal there are no bars: say each change once, as a line."""
+        if not err.is_terminal and line not in self.said:
+            self.said.add(line)
+            err.print(line, markup=False)
 
     def _update(self, key: object, text: str, done: int, total: int) -> None:
         if key not in self.tasks:

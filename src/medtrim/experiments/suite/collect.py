@@ -97,8 +97,9 @@ def best_rivals(suite: Suite, rows: Iterable[Row], differences: Iterable[Row]) -
         if rivals:
             sign = 1 if key.info.better == "higher" else -1
             top = max(rivals, key=lambda m: sign * pooled[m, key].value)
-            if (top, key) in paired:
-                best.append(paired[top, key])
+            found = paired.get((top, key))
+            if found is not None and found.value == found.value:
+                best.append(found)
     corrected = holm([row.p for row in best])
     return [replace(row, kind="best", p_holm=p) for row, p in zip(best, corrected, strict=True)]
 

@@ -127,9 +127,9 @@ def _run(
 ) -> list[Outcome]:
     """Run what is planned; planned runs that come to the same specification are one job."""
     splits = _splits(suite)
+    folders = [run_folder(run, corpus, out) for run in runs]
     jobs: dict[Path, Job] = {}
-    for run in runs:
-        folder = run_folder(run, corpus, out)
+    for run, folder in zip(runs, folders, strict=True):
         if folder in jobs:
             continue
         keep = suite.keep_models and run.role == "final"
@@ -141,7 +141,7 @@ def _run(
         jobs[folder] = Job(run.title, folder, command)
     outcomes = run_jobs(list(jobs.values()), slots=suite.jobs, threads=suite.threads, watch=watch) if jobs else []
     by_folder = {o.job.folder: o for o in outcomes}
-    return [by_folder[run_folder(run, corpus, out)] for run in runs]
+    return [by_folder[folder] for folder in folders]
 
 
 def _splits(suite: Suite) -> Mapping[str, str]:

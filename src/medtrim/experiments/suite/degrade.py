@@ -23,7 +23,8 @@ def degrade(annotations: Sequence[Annotation], errors: AnnotationErrors) -> list
     degraded = []
     for row, annotation in enumerate(annotations):
         rng = np.random.default_rng([errors.seed, row])
-        kept = [_garbled(f, errors, rng) for f in annotation.findings if not _lost(f, errors, rng)]
+        drawn = [(_lost(f, errors, rng), _garbled(f, errors, rng)) for f in annotation.findings]
+        kept = [finding for lost, finding in drawn if not lost]
         gained, which = rng.random() < errors.invented, rng.integers(max(1, len(pool)))
         if gained and pool:
             kept.append(replace(pool[which], mentions=()))

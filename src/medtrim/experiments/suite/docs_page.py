@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from medtrim.evaluation import DIRECTION_NAMES
 from medtrim.experiments.suite.markdown import figures_table, main_table, table
@@ -89,12 +90,19 @@ def _search(results: SuiteResults) -> Iterator[str]:
         [
             results.label(t["method"]),
             ", ".join(f"{key} = {value}" for key, value in t["point"].items()) or "as written",
-            "failed" if t["score"] is None else f"{100 * t['score']:.1f}",
+            trial_text(t),
             "chosen" if t["chosen"] else "",
         ]
         for t in sorted(search, key=lambda t: (results.facts["order"].index(t["method"]), t["trial"]))
     ]
     yield table(["method", "trial", "score", ""], lines, words=2)
+
+
+def trial_text(trial: Mapping[str, Any]) -> str:
+    """The score of a trial in percent, or why it has none."""
+    if trial["score"] is not None:
+        return f"{100 * trial['score']:.1f}"
+    return "failed" if trial["error"] else "undefined"
 
 
 def _effort(results: SuiteResults) -> Iterator[str]:

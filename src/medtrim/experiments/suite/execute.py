@@ -86,6 +86,7 @@ def execute(task: RunTask, folder: Path, report: Report) -> dict[str, Any]:
         shutil.rmtree(trained.checkpoint, ignore_errors=True)
     return {
         "seconds": time.perf_counter() - started,
+        "cpu_seconds": time.process_time(),
         "evaluation_seconds": time.perf_counter() - after_training,
         **_facts(config, trained),
         "fingerprint": judged.fingerprint,

@@ -23,6 +23,7 @@ from medtrim.experiments.results import EmbeddingMap, GalleryQuery
 from medtrim.experiments.suite.charts import Plot, learning_curves, loss_curves, sweep_plot
 from medtrim.experiments.suite.conduct import SuiteRun
 from medtrim.experiments.suite.curve import METRICS
+from medtrim.experiments.suite.docs_page import trial_text
 from medtrim.experiments.suite.execute import EVALUATION, TRAINING
 from medtrim.experiments.suite.failures import TestStudies, failure_gallery
 from medtrim.experiments.suite.headline import Key
@@ -112,6 +113,7 @@ def render(
             class_index={name: i for i, name in enumerate(order)},
             method_index={m: i for i, m in enumerate(results.methods)},
             search=sorted(facts["search"], key=lambda t: (facts["order"].index(t["method"]), t["trial"])),
+            trial_text=trial_text,
             config=dump_yaml(facts["suite"]),
         )
     )

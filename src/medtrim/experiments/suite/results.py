@@ -154,7 +154,15 @@ def _run_facts(done: SuiteRun) -> dict[str, dict[str, float]]:
     for run, outcome in zip(done.runs, done.outcomes, strict=True):
         if run.role == "final" and outcome.state != "failed":
             by_method.setdefault(run.spec.method, []).append(read_json(outcome.job.folder / RESULT))
-    names = ("seconds", "training_seconds", "evaluation_seconds", "encodings", "steps", "studies_per_second")
+    names = (
+        "seconds",
+        "cpu_seconds",
+        "training_seconds",
+        "evaluation_seconds",
+        "encodings",
+        "steps",
+        "studies_per_second",
+    )
     return {method: {name: _mean(facts, name) for name in names} for method, facts in by_method.items()}
 
 
