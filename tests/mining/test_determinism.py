@@ -35,7 +35,7 @@ print(digest.hexdigest())
 def test_hash_seeds_change_nothing(drawn, tmp_path: Path):
     write_table(annotations_to_table(drawn(300)), tmp_path / "a.parquet", Provenance("annotations"))
     outputs = set()
-    for hash_seed in ("0", "1", "4242"):
+    for hash_seed in ("1", "4242"):
         command = [sys.executable, "-c", SCRIPT, str(tmp_path / "a.parquet")]
         run = subprocess.run(
             command, env={**os.environ, "PYTHONHASHSEED": hash_seed}, check=True, capture_output=True, text=True
