@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import time
 
 import pytest
@@ -147,6 +148,31 @@ HUGE = {
     "digits": "1.",
     "joined descriptors": "left and ",
 }
+
+
+# Drawn at random, so that no sentence repeats and nothing is remembered.
+DRAWN = {
+    "findings drawn": "effusion opacity edema mass nodule pneumonia",
+    "denied lists drawn": "no effusion , mass ,",
+    "descriptors drawn": "left right small large patchy upper left right small large patchy upper effusion",
+    "anatomy drawn": "heart mediastinum enlarged normal and , is the",
+    "cues drawn": "no may possible without resolved seen effusion cannot be excluded",
+}
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_text_without_full_stops_or_repetition_takes_linear_time(kind: str) -> None:
+    lots = random.Random(0)
+    words = DRAWN[kind].split()
+    times: list[float] = []
+    for size in (MEGABYTE // 100, MEGABYTE // 10):
+        text = " ".join(lots.choice(words) for _ in range(size // 4))[:size]
+        recognizer = Recognizer()
+        begun = time.process_time()
+        recognizer.annotate_text(text)
+        times.append(time.process_time() - begun)
+    assert times[1] < 30 * max(times[0], 0.05), times
+    assert times[1] < 10, "a megabyte would take minutes"
 
 
 @pytest.mark.parametrize("kind", HUGE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from medtrim.entities.heads import Head
 from medtrim.entities.lexicon import DESCRIPTOR, Kind
@@ -56,6 +57,7 @@ class Binder:
         self.heads = heads
         self.bound = [Bound() for _ in heads]
         self._kinds_of = kinds_of
+        self._joints = list(accumulate((bool(item.kinds & _JOIN) for item in items), initial=0))
         self._at: dict[int, list[int]] = {}
         self.parts: set[int] = set()
         for number, head in enumerate(heads):
@@ -211,4 +213,4 @@ class Binder:
 
     def _group(self, i: int) -> int:
         """The number of list joints before item `i`: descriptors between two joints form one phrase."""
-        return sum(1 for item in self.items[:i] if item.kinds & _JOIN)
+        return self._joints[i]

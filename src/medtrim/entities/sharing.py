@@ -13,6 +13,9 @@ _ADJECTIVE, _DIRECTION = int(Kind.ADJECTIVE), int(Kind.DIRECTION)
 _OR, _LINK = int(Kind.OR), int(Kind.LINK)
 _APART = int(Kind.AND | Kind.COMMA | Kind.THE | Kind.OPEN | Kind.PREPOSITION) | DESCRIPTOR
 
+# A finding looks past so many neighbours for a place; a clause that names more is a list, not a description.
+MAX_HOPS = 8
+
 
 class Sharer:
     """Shares the descriptors that a binder has bound."""
@@ -31,8 +34,8 @@ class Sharer:
             if self._joint(number - 1, number) == "or" and not self._binder.absent[number]:
                 self._give(number - 1, number, _ADJECTIVE, after=False)
         for number in range(1, count):
-            for giver in range(number - 1, -1, -1):
-                if self._joint(giver, number) == "" or self._give(giver, number, _DIRECTION, after=None):
+            for giver in range(number - 1, max(number - 1 - MAX_HOPS, -1), -1):
+                if not self._in_one_clause(giver, number) or self._give(giver, number, _DIRECTION, after=None):
                     break
         for number in range(count - 1, 0, -1):
             if self._joint(number - 1, number) in ("and", "or"):
@@ -59,6 +62,10 @@ class Sharer:
                 mine.borrowed.add(i)
                 given = True
         return given
+
+    def _in_one_clause(self, left: int, right: int) -> bool:
+        a, b = self._binder.heads[left], self._binder.heads[right]
+        return self._binder.clauses[a.index] == self._binder.clauses[b.index]
 
     def _joint(self, left: int, right: int) -> str:
         """How two heads are joined: "or", "and" (also side by side), "far" in one clause, or "" in two."""

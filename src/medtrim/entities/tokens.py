@@ -25,7 +25,7 @@ _ABBREVIATION_ENDS = frozenset(
 _LIST_MARK = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•])?\s*\Z")
 
 # No sentence is read as longer than this many characters: a megabyte without a full stop stays linear.
-MAX_SENTENCE = 3000
+MAX_SENTENCE = 1500
 
 
 @dataclass(frozen=True, slots=True)
