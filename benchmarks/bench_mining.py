@@ -1,8 +1,8 @@
 """Scores and miners against plain loops over Python sets, in the same run and on the same annotations.
 
 Goals, on two cores: 50 million study pairs/s; the pool miner 1,000 times the plain loop's triplets/s (the authors'
-public code: 7,500 pairs/s, 242 triplets/s); a batch of 512 mined in a few milliseconds. What runs on one thread is timed
-by the processor's clock, which other work on the machine disturbs least, what runs on two by the wall's.
+public code: 7,500 pairs/s, 242 triplets/s); a batch of 512 mined in a few milliseconds. What runs on one thread is
+timed by the processor's clock, which other work on the machine disturbs least, what runs on two by the wall's.
 
     python benchmarks/bench_mining.py [--annotations TABLE] [--iterations 40000]
 """
@@ -133,9 +133,7 @@ def pools(corpus: Sequence[Annotation], encoded: EncodedStudies, iterations: int
     fast = iterations * config.mini_pools / span
     print(f"pool miner, two threads {fast:14,.0f} triplets/s      {fast / plain:9,.0f} × plain loop")
     alone, both = one / AUTHORS_TRIPLETS, fast / AUTHORS_TRIPLETS
-    print(
-        f"   × the authors' {AUTHORS_TRIPLETS} triplets/s: {alone:,.0f} on one thread, {both:,.0f} on two; goal 1,000"
-    )
+    print(f"   × the authors' {AUTHORS_TRIPLETS}/s: {alone:,.0f} on one thread, {both:,.0f} on two; goal 1,000")
     print(f"   {span:.2f} s for {iterations * config.mini_pools:,} mini-pools on two threads")
 
 
