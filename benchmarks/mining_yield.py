@@ -39,6 +39,7 @@ def miners(seed: int) -> dict[str, Miner]:
         "pool (published)": pool(1.0),
         "pool, half lowest": pool(0.5),
         "corpus, semi-hard": corpus(),
+        "corpus, slack 0.05": corpus(slack=0.05),
         "corpus, balanced": corpus(balanced=True),
         "corpus, hardest": corpus(strategy="hardest"),
         "corpus, stratified": corpus(strategy="stratified"),
