@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,9 @@ from medtrim.entities.columnar import BatchRecognizer
 from medtrim.entities.corpus import BATCH_SIZE
 from medtrim.entities.ontology import Ontology, load_ontology
 from medtrim.errors import ConfigError
+
+# Batches handed to Ray at once: the driver never holds more of the corpus than this.
+WINDOW = 128
 
 
 class _Annotator:
@@ -33,7 +37,8 @@ def annotate_with_ray(
 ) -> Iterator[pa.RecordBatch]:
     """Annotations of `batches` in their order, equal row for row to `annotate_batches`.
 
-    Runs on the Ray cluster that is initialised, or starts a local one with `workers` processes.
+    Runs on the Ray cluster that is initialised, or starts a local one with `workers` processes. The corpus is
+    handed over in windows, so that memory does not grow with it.
 
     Raises:
         ConfigError: Ray is not installed.
@@ -46,21 +51,23 @@ def annotate_with_ray(
     started = not ray.is_initialized()
     if started:
         ray.init(num_cpus=workers + 1, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    context: Any = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    ontology = ontology or load_ontology()
+    source = iter(batches)
     try:
-        context: Any = ray.data.DataContext.get_current()
-        context.execution_options.preserve_order = True
-        context.enable_progress_bars = False
-        tables = [pa.Table.from_batches([batch]) for batch in batches]
-        data = ray.data.from_arrow(tables).map_batches(
-            _Annotator,
-            fn_constructor_args=(ontology or load_ontology(),),
-            batch_format="pyarrow",
-            batch_size=BATCH_SIZE,
-            compute=ray.data.ActorPoolStrategy(size=workers),
-        )
-        found: Iterator[Any] = iter(data.iter_batches(batch_format="pyarrow", batch_size=BATCH_SIZE))
-        for table in found:
-            yield from table.combine_chunks().to_batches()
+        while tables := [pa.Table.from_batches([batch]) for batch in islice(source, WINDOW)]:
+            data = ray.data.from_arrow(tables).map_batches(
+                _Annotator,
+                fn_constructor_args=(ontology,),
+                batch_format="pyarrow",
+                batch_size=BATCH_SIZE,
+                compute=ray.data.ActorPoolStrategy(size=workers),
+            )
+            found: Iterator[Any] = iter(data.iter_batches(batch_format="pyarrow", batch_size=BATCH_SIZE))
+            for table in found:
+                yield from table.combine_chunks().to_batches()
     finally:
         if started:
             ray.shutdown()
