@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from medtrim.data import ImageCache
 from medtrim.evaluation import EvaluationOptions, EvaluationResult, evaluate, write_evaluation
 from medtrim.evaluation.truth import contradictions_of
@@ -42,8 +44,10 @@ def judge(task: Mapping[str, Any], *, progress: Progress = no_progress) -> dict[
         probe_fractions=FRACTIONS,
         contradictions=contradictions_of(layout.annotations),
     )
+    bundle = load_checkpoint(layout.run(method) / "model")
+    bundle.model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[arg-type]
     result = evaluate(
-        load_checkpoint(layout.run(method) / "model"),
+        bundle,
         studies,
         truth,
         method=method,

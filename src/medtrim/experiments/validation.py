@@ -20,7 +20,7 @@ from medtrim.types.tables import read_annotations, read_studies
 Validator = Callable[[EncoderBundle, int], Mapping[str, float]]
 CURVES = ("disease P@10", "fine P@10", "attribute AUC")
 DIRECTIONS = ("i2t", "t2i")
-MAX_STUDIES = 400
+MAX_STUDIES = 300
 
 
 def curve_name(metric: str) -> str:

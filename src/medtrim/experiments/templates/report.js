@@ -10,9 +10,9 @@ for (const button of buttons) {
     }
   });
 }
-// Paper shows everything that a screen folds away.
+// Paper shows what a screen folds away, but for the reports of retrieved studies.
 addEventListener("beforeprint", () => {
-  for (const fold of document.querySelectorAll("details:not([open])")) {
+  for (const fold of document.querySelectorAll("section > details:not([open])")) {
     fold.open = true;
     fold.dataset.printed = "";
   }
