@@ -72,6 +72,23 @@ def test_weights_within_a_modality(batch, name, image_weight, text_weight) -> No
     assert ("image_image" in output.terms, "text_text" in output.terms) == (image_weight > 0, text_weight > 0)
 
 
+@pytest.mark.parametrize(("progress", "share"), [(0.0, 1.0), (0.25, 0.5), (0.5, 0.0), (0.9, 0.0)])
+def test_diseases_and_descriptors_anneal_apart(batch, progress, share) -> None:
+    inputs = batch(progress=progress)
+    s = inputs.similarity
+    affinity = 1.5**share * 9 * s.disease + 0.2**share * (11 * s.adjective + 13 * s.direction)
+    objective = build_objective(
+        "medtrim",
+        disease=9.0,
+        adjective=11.0,
+        direction=13.0,
+        anneal_start=0.2,
+        disease_start=1.5,
+        anneal_until=0.5,
+    )
+    assert float(objective(inputs).total) == pytest.approx(plain(inputs, affinity))
+
+
 def test_kernel_is_the_score_at_a_temperature() -> None:
     objective = build_objective("medtrim")
     share = [w / sum(objective.weights) for w in objective.weights]
@@ -109,6 +126,7 @@ def test_identical_studies_share_the_target(batch) -> None:
         ("soft-targets", {"cross_modal": False, "within_modal": False}, "no term is left"),
         ("medtrim", {"cross_modal": False, "image_weight": 0.0, "text_weight": 0.0}, "no term is left"),
         ("medtrim", {"image_weight": -1.0}, "image_weight must be"),
+        ("medtrim", {"disease_start": 0.0}, "disease_start must be a finite number above 0"),
         ("medtrim", {"anneal_start": 0.0}, "anneal_start must be above 0"),
         ("medtrim", {"anneal_until": 1.5}, "anneal_until must be a number from 0 to 1"),
         ("medtrim", {"disease": "28"}, "disease must be a float such as 28.33; received '28'"),

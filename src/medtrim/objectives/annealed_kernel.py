@@ -6,20 +6,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from medtrim.errors import ConfigError
-from medtrim.objectives.checks import at_least, within
+from medtrim.objectives.checks import above, at_least, within
 from medtrim.objectives.inputs import SimilarityTensors
 from medtrim.objectives.soft_targets import AffinityObjective
 
 
 def sharpness(progress: float, *, start: float, until: float) -> float:
-    """start^(1 − min(1, progress / until)): from `start` up to 1, geometrically; always 1 where `until` is 0."""
+    """start^(1 − min(1, progress / until)): from `start` to 1, geometrically; always 1 where `until` is 0."""
     return start ** (1 - min(1.0, progress / until)) if until else 1.0
 
 
 class AnnealedKernel(AffinityObjective):
     """MedTrim's default: soft targets from an annealed kernel on the meta-entity similarities.
 
-        Q = g · (k_dis · J(D) + k_adj · J̄(A) + k_dir · J̄(L)),     g = start^(1 − min(1, progress / until))
+        Q = g_dis · k_dis · J(D) + g · (k_adj · J̄(A) + k_dir · J̄(L))
+        g = start^(1 − min(1, progress / until)),     g_dis likewise from `disease_start`
 
     in the loss of `AffinityObjective`. The similarities are those of https://arxiv.org/abs/2504.15929; the kernel
     is ours. The defaults are score weights 0.54 / 0.19 / 0.27 at a temperature falling from 0.064 to 0.019:
@@ -27,8 +28,9 @@ class AnnealedKernel(AffinityObjective):
 
     Args:
         disease, adjective, direction: k, at least 0 and not all 0.
-        anneal_start: g at the start, in (0, 1]; 1 does not anneal.
-        anneal_until: Share of training after which g is 1.
+        anneal_start: g of the descriptors at the start, in (0, 1]; 1 does not anneal.
+        disease_start: g of the diseases at the start, above 0; above 1 their weight falls as training goes on.
+        anneal_until: Share of training after which both are 1.
         cross_modal, within_modal: Which directions to keep.
         image_weight, text_weight: w_ii and w_tt, at least 0.
         max_scale: Ceiling of the learned inverse temperature.
@@ -44,6 +46,7 @@ class AnnealedKernel(AffinityObjective):
         adjective: float = 10.0,
         direction: float = 14.0,
         anneal_start: float = 0.3,
+        disease_start: float = 0.3,
         anneal_until: float = 0.7,
         cross_modal: bool = True,
         within_modal: bool = True,
@@ -67,9 +70,12 @@ class AnnealedKernel(AffinityObjective):
             raise ConfigError("disease, adjective and direction are all 0: the kernel says nothing")
         self.anneal_start = within("anneal_start", anneal_start, 0.0, 1.0)
         self.anneal_until = within("anneal_until", anneal_until, 0.0, 1.0)
+        self.disease_start = above("disease_start", disease_start, 0.0)
         if not anneal_start:
             raise ConfigError("anneal_start must be above 0")
 
     def affinity(self, similarity: SimilarityTensors, progress: float) -> Float[Tensor, "B B"]:
+        disease, adjective, direction = self.weights
+        g_disease = sharpness(progress, start=self.disease_start, until=self.anneal_until)
         g = sharpness(progress, start=self.anneal_start, until=self.anneal_until)
-        return g * similarity.weighted(*self.weights)
+        return similarity.weighted(g_disease * disease, g * adjective, g * direction)
