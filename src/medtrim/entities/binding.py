@@ -129,6 +129,8 @@ class Binder:
         for j in range(i + 1, n):
             if self.clauses[j] != self.clauses[i]:
                 break
+            if placed and items[j].start > items[j - 1].end:
+                break  # "in the left base, XXXX effusion": a word in between parts the place from what follows
             kinds = items[j].kinds
             if j in self._at:
                 fits = [number for number in self._at[j] if self.accepts(number, i)]
@@ -172,7 +174,7 @@ class Binder:
             kinds = self.items[j].kinds
             if kinds & _PREPOSITION and not self._is_range(j):
                 return True
-            if not kinds & (DESCRIPTOR | _THE):
+            if not kinds & (DESCRIPTOR | _THE | _PARTITIVE):
                 return False
         return False
 
