@@ -8,6 +8,7 @@ import json
 import tarfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -151,6 +152,16 @@ def test_compare_lists_disagreements_with_text(tmp_path: Path) -> None:
     printed = annotate(reports, tmp_path / "new.parquet", *options)
     assert "2 findings agree, 1 do not" in printed
     assert "only there" in printed
+    rows = pq.read_table(tmp_path / "new.disagreements.parquet").to_pylist()
+    assert rows == [
+        {
+            "study_id": "a",
+            "disease": "pleural effusion",
+            "differs": ["only there"],
+            "ours": None,
+            "theirs": "present small left",
+        }
+    ]
     assert "pleural" in printed
 
 

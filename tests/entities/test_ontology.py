@@ -85,6 +85,16 @@ def test_an_overlay_removes_terms_and_discards_entries(tmp_path: Path) -> None:
     assert len(recognizer.annotate_text("Fluid overload. Hiatal hernia. Edema.")) == 1
 
 
+def test_a_concept_may_go_without_plurals(tmp_path: Path) -> None:
+    path = overlay(tmp_path, "findings: {new one: {terms: [zygon], inflect: false}, other: {terms: [quux]}}")
+    recognizer = Recognizer(load_ontology(path))
+    assert [f.disease for f in recognizer.annotate_text("zygon, zygons, quux, quuxes")] == [
+        "new one",
+        "other",
+        "other",
+    ]
+
+
 def test_overlays_are_laid_in_order(tmp_path: Path) -> None:
     first = overlay(tmp_path, "findings: {new one: {terms: [zygon]}}")
     second = tmp_path / "second.yaml"

@@ -103,11 +103,15 @@ def _compare(ours: Path, theirs: Path, reports: Path) -> None:
     from medtrim.cli.compare import show_disagreements
     from medtrim.data import read_corpus
     from medtrim.entities import split_sections
-    from medtrim.entities.compare import compare_annotations
-    from medtrim.types.tables import read_annotations
+    from medtrim.entities.compare import compare_annotations, comparison_to_table
+    from medtrim.types import Provenance
+    from medtrim.types.tables import read_annotations, write_table
 
     studies = {
         s.study_id: s for s in read_corpus(reports, split_sections=split_sections, patients="optional").studies
     }
     found = compare_annotations(read_annotations(ours), read_annotations(theirs))
+    table = ours.with_name(f"{ours.stem}.disagreements.parquet")
+    write_table(comparison_to_table(found), table, Provenance("disagreements"))
     show_disagreements(found, studies, names=(ours.name, theirs.name))
+    out.print(f"all of them → {table}", soft_wrap=True)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from medtrim.cli.console import out
-from medtrim.entities.compare import Comparison, Disagreement
+from medtrim.entities.compare import Comparison, Disagreement, sentence_of
 from medtrim.types import Finding, Study
 
 SHOWN = 40
@@ -43,9 +43,7 @@ def show_disagreements(found: Comparison, studies: Mapping[str, Study], *, names
 
 
 def _said(finding: Finding | None) -> str:
-    if finding is None:
-        return "–"
-    return " ".join([finding.assertion, *finding.adjectives, *finding.directions])
+    return "–" if finding is None else sentence_of(finding)
 
 
 def _text(disagreement: Disagreement, study: Study | None) -> Text:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from medtrim.types import Annotation, Finding
+
+DISAGREEMENTS = pa.schema(
+    [
+        ("study_id", pa.string()),
+        ("disease", pa.string()),
+        ("differs", pa.list_(pa.string())),
+        ("ours", pa.string()),
+        ("theirs", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,26 @@ def compare_annotations(ours: Sequence[Annotation], theirs: Sequence[Annotation]
         tuple(a.study_id for a in ours if a.study_id not in others),
         tuple(a.study_id for a in theirs if a.study_id not in own),
     )
+
+
+def comparison_to_table(found: Comparison) -> pa.Table:
+    """One row a disagreement: what differs, and what either side says (null where it says nothing)."""
+    rows = [
+        {
+            "study_id": d.study_id,
+            "disease": d.disease,
+            "differs": list(d.fields),
+            "ours": None if d.ours is None else sentence_of(d.ours),
+            "theirs": None if d.theirs is None else sentence_of(d.theirs),
+        }
+        for d in found.disagreements
+    ]
+    return pa.Table.from_pylist(rows, schema=DISAGREEMENTS)
+
+
+def sentence_of(finding: Finding) -> str:
+    """A finding in words: its assertion, adjectives and directions."""
+    return " ".join([finding.assertion, *finding.adjectives, *finding.directions])
 
 
 def _said(finding: Finding) -> tuple[str, tuple[str, ...], tuple[str, ...]]:

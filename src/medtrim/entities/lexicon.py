@@ -128,7 +128,7 @@ class Lexicon:
         data = self.ontology.data
         for concept in self.ontology.concepts.values():
             for term in concept.terms:
-                self._add(term, Kind.FINDING, f"finding {concept.name}", noun=True, concept=concept)
+                self._add(term, Kind.FINDING, f"finding {concept.name}", noun=concept.inflect, concept=concept)
         for name, row in data["anatomy"].items():
             for term in row["terms"]:
                 self._add(

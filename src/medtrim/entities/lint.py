@@ -56,7 +56,7 @@ def _entries(ontology: Ontology) -> Iterator[_Entry]:
     data = ontology.data
     for concept in ontology.concepts.values():
         for term in concept.terms:
-            yield _Entry(term, f"finding {concept.name!r}", "finding", noun=True)
+            yield _Entry(term, f"finding {concept.name!r}", "finding", noun=concept.inflect)
     for name, row in data["anatomy"].items():
         for term in row["terms"]:
             yield _Entry(term, f"anatomy {name!r}", "anatomy", noun=True)

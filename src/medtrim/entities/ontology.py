@@ -26,7 +26,7 @@ class Concept:
     `reports_as` are the diseases under which it enters an annotation: its topmost ancestors, or itself.
     `takes` are the kinds of direction it can carry; kinds other than side and zone go with either; `shares` are
     those it takes over from a neighbour. `plural` is the
-    adjective that a plural says without saying it: nodules are multiple.
+    adjective that a plural says without saying it: nodules are multiple. Without `inflect` no plurals are made.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Concept:
     parents: tuple[str, ...] = ()
     codes: Mapping[str, str] | None = None
     plural: str = ""
+    inflect: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class Ontology:
                 parents=tuple(row.get("parents") or ()),
                 codes=row.get("codes"),
                 plural=row.get("plural", ""),
+                inflect=row.get("inflect", True),
             )
             for name, row in rows.items()
         }

@@ -11,7 +11,7 @@ from medtrim.errors import OntologyError
 
 # Section → the keys an entry may have. None: the section is a mapping of lists.
 _SECTIONS: dict[str, frozenset[str] | None] = {
-    "findings": frozenset({"terms", "category", "parents", "codes", "plural", "remove"}),
+    "findings": frozenset({"terms", "category", "parents", "codes", "plural", "inflect", "remove"}),
     "anatomy": frozenset({"terms", "absorbs", "remove"}),
     "changes": frozenset({"terms", "remove"}),
     "directions": frozenset({"terms", "kind", "remove"}),
