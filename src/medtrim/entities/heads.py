@@ -27,6 +27,19 @@ class Head:
     normal: int | None = None
 
 
+def _without_ranges(items: list[Item], heads: list[Head]) -> list[Head]:
+    """One head of "borderline to mildly enlarged": of two changes of one anatomy, an adjective gives way."""
+    kept: list[Head] = []
+    for number, head in enumerate(heads):
+        again = any(
+            later.concept is head.concept and later.index > head.index and set(later.parts) & set(head.parts)
+            for later in heads[number + 1 :]
+        )
+        if not (again and items[head.index].term.adjectives and len(head.parts) > 1):
+            kept.append(head)
+    return kept
+
+
 class HeadFinder:
     """Finds the heads of a sentence by the ontology's findings and compositions."""
 
@@ -57,6 +70,7 @@ class HeadFinder:
             for i, item in enumerate(items):
                 if item.kinds & _CHANGE and item.term.concept is None:
                     heads.extend(self._changes(items, clauses, i))
+            heads = _without_ranges(items, heads)
             for i, item in enumerate(items):
                 if item.kinds & _NORMAL:
                     heads.extend(self._normals(items, clauses, i, heads))
