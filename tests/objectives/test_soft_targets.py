@@ -65,7 +65,7 @@ def test_annealed_kernel_equals_a_loop(batch, progress, g) -> None:
 def test_weights_within_a_modality(batch, name, image_weight, text_weight) -> None:
     inputs = batch(progress=1.0)
     objective = build_objective(name, image_weight=image_weight, text_weight=text_weight)
-    affinity = objective.affinity(inputs.similarity, 1.0)
+    affinity = objective.affinity(inputs.similarity, 1.0)  # progress 1: nothing anneals any more
     expected = plain(inputs, affinity, image_weight=image_weight, text_weight=text_weight)
     output = objective(inputs)
     assert float(output.total) == pytest.approx(expected)
@@ -87,6 +87,14 @@ def test_diseases_and_descriptors_anneal_apart(batch, progress, share) -> None:
         anneal_until=0.5,
     )
     assert float(objective(inputs).total) == pytest.approx(plain(inputs, affinity))
+
+
+@pytest.mark.parametrize(("progress", "weight"), [(0.0, 1.0), (0.25, 0.6), (0.5, 0.2), (1.0, 0.2)])
+def test_text_term_anneals(batch, progress, weight) -> None:
+    inputs = batch(progress=progress)
+    objective = build_objective("medtrim", text_start=1.0, text_weight=0.2, anneal_until=0.5)
+    affinity = objective.affinity(inputs.similarity, progress)
+    assert float(objective(inputs).total) == pytest.approx(plain(inputs, affinity, text_weight=weight))
 
 
 def test_kernel_is_the_score_at_a_temperature() -> None:

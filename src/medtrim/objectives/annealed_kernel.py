@@ -33,6 +33,7 @@ class AnnealedKernel(AffinityObjective):
         anneal_until: Share of training after which both are 1.
         cross_modal, within_modal: Which directions to keep.
         image_weight, text_weight: w_ii and w_tt, at least 0.
+        text_start: w_tt at the start, at least 0; it goes to `text_weight` linearly until `anneal_until`.
         max_scale: Ceiling of the learned inverse temperature.
 
     Raises:
@@ -52,6 +53,7 @@ class AnnealedKernel(AffinityObjective):
         within_modal: bool = True,
         image_weight: float = 1.0,
         text_weight: float = 1.0,
+        text_start: float = 1.0,
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(
@@ -70,9 +72,14 @@ class AnnealedKernel(AffinityObjective):
             raise ConfigError("disease, adjective and direction are all 0: the kernel says nothing")
         self.anneal_start = within("anneal_start", anneal_start, 0.0, 1.0)
         self.anneal_until = within("anneal_until", anneal_until, 0.0, 1.0)
+        self.text_start = at_least("text_start", text_start, 0.0)
         self.disease_start = above("disease_start", disease_start, 0.0)
         if not anneal_start:
             raise ConfigError("anneal_start must be above 0")
+
+    def text_weight_at(self, progress: float) -> float:
+        left = 1 - min(1.0, progress / self.anneal_until) if self.anneal_until else 0.0
+        return self.text_weight + (self.text_start - self.text_weight) * left
 
     def affinity(self, similarity: SimilarityTensors, progress: float) -> Float[Tensor, "B B"]:
         disease, adjective, direction = self.weights

@@ -65,6 +65,10 @@ class AffinityObjective(Objective):
     def affinity(self, similarity: SimilarityTensors, progress: float) -> Float[Tensor, "B B"]:
         """Q: the logits of the targets."""
 
+    def text_weight_at(self, progress: float) -> float:
+        """w_tt at a share of the training; the same throughout unless a subclass anneals it."""
+        return self.text_weight
+
     def weighted_terms(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
         if inputs.similarity is None:
             raise ConfigError(f"{type(self).__name__} needs similarity")
@@ -78,7 +82,7 @@ class AffinityObjective(Objective):
         if self.within_modal:
             for name, x, weight in (
                 ("image_image", inputs.image, self.image_weight),
-                ("text_text", inputs.text, self.text_weight),
+                ("text_text", inputs.text, self.text_weight_at(inputs.progress)),
             ):
                 if weight:
                     term = soft_cross_entropy(scale * cosine(x, x), affinity, own_pair=False)
