@@ -1,4 +1,4 @@
-"""`medtrim experiment`: methods × seeds at equal effort, and the tables made from them."""
+"""`medtrim experiment`: methods × seeds at equal effort, their tables, and the protocols of the field."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from medtrim.cli.console import err, out, progress_bar
+from medtrim.cli.console import err, out, progress_bar, report_rejects
 
 if TYPE_CHECKING:
     from medtrim.experiments.suite.results import SuiteResults
@@ -37,7 +37,7 @@ experiment = typer.Typer(
 
 
 def register(app: typer.Typer) -> None:
-    """Add `medtrim experiment run | plan | table`."""
+    """Add `medtrim experiment` with its subcommands."""
     app.add_typer(experiment, name="experiment")
 
 
@@ -125,6 +125,84 @@ def table(
         _show(results)
 
 
+@experiment.command("chosen")
+def chosen(folder: Annotated[Path, typer.Argument(help="Folder of a suite that has searched.")]) -> None:
+    """Print the points that a suite's search chose, as YAML to lay over another suite's methods."""
+    from medtrim.experiments.suite.choose import chosen_layers
+    from medtrim.experiments.suite.results import read_results
+    from medtrim.types.yamlfile import dump_yaml
+
+    out.print(dump_yaml({"methods": chosen_layers(read_results(folder).facts)}), markup=False, soft_wrap=True)
+
+
+@experiment.command("protocols")
+def protocols() -> None:
+    """List the ready-made protocols of the field and what each decided."""
+    from medtrim.experiments.protocols import PROTOCOLS, load_protocol
+
+    for name in PROTOCOLS:
+        protocol = load_protocol(name)
+        out.print(f"[bold]{name}[/bold]  {protocol.title} ({protocol.task})")
+        out.print(f"  {protocol.source}", markup=False)
+        for choice in protocol.choices:
+            out.print(f"  · {choice}", markup=False)
+
+
+@experiment.command("manifest")
+def manifest(
+    protocol: Annotated[str, typer.Argument(help="Name of a protocol, or a YAML file.")],
+    studies: Annotated[Path, typer.Argument(help="Studies table, as `medtrim data import` writes it.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Manifest to write (Parquet): ids, no text.")],
+) -> None:
+    """Select the studies that a protocol is about."""
+    from medtrim.experiments.protocols import load_protocol, select, write_manifest
+    from medtrim.types.tables import read_studies
+
+    made = select(load_protocol(protocol), read_studies(studies))
+    write_manifest(made, output)
+    for name, count in made.counts.items():
+        out.print(f"  {name}: {count:,}")
+    out.print(f"{len(made.part('judged')):,} studies to judge → {output}")
+
+
+@experiment.command("judge")
+def judge(
+    manifest: Annotated[Path, typer.Argument(help="Manifest of a protocol.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
+    studies: Annotated[Path, typer.Argument(help="The studies table that the manifest was made from.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Figures to write (JSON).")],
+    image_root: Annotated[Path | None, typer.Option(help="Folder that relative image paths start from.")] = None,
+    resamples: Annotated[int, typer.Option(min=1, help="Of the patient-level bootstrap.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap and of the probes' draws.")] = 0,
+    device: Annotated[str, typer.Option(help="Where the model runs.")] = "cpu",
+) -> None:
+    """Judge a checkpoint by a protocol."""
+    import torch
+
+    from medtrim.experiments import protocols as room
+    from medtrim.models import load_checkpoint
+    from medtrim.types.tables import read_studies
+
+    read = room.read_manifest(manifest)
+    bundle = load_checkpoint(checkpoint)
+    bundle.model.to(torch.device(device))  # type: ignore[arg-type]  # transformers wraps Module.to
+    with progress_bar("embedding") as progress:
+        verdict = room.judge(
+            read,
+            read_studies(studies),
+            bundle,
+            root=image_root or studies.parent,
+            resamples=resamples,
+            seed=seed,
+            progress=progress,
+        )
+    verdict.write(output)
+    for figure in verdict.figures:
+        what = " ".join(part for part in (figure.direction, figure.task, figure.metric, figure.label) if part)
+        out.print(f"{what}: {100 * figure.value:.1f} ({100 * figure.low:.1f} to {100 * figure.high:.1f})")
+    report_rejects(len(verdict.rejects), str(output), strict=False)
+
+
 class _Live:
     """The bars of a suite: one a stage while the corpus is made, then one for all runs and one a slot."""
 
@@ -135,7 +213,6 @@ class _Live:
 
     def stage(self, name: str) -> Progress:
         """The progress call of a stage of the preparation."""
-
         self._say(name)
 
         def progress(done: int, total: int) -> None:
@@ -152,11 +229,8 @@ class _Live:
             self.bar.remove_task(self.tasks.pop(key))
         for slot, running in busy.items():
             self._update(slot, f"  {running.job.title}: {running.stage}", running.done, running.total)
-            if not err.is_terminal and (running.job.title, running.stage) not in self.reported:
-                self.reported.add((running.job.title, running.stage))
-                err.print(
-                    f"{snapshot.finished}/{snapshot.total} {running.job.title}: {running.stage}", markup=False
-                )
+            self._say(f"{running.job.title}: {running.stage}")
+        self._say(f"{phase}: {snapshot.finished} of {snapshot.total} finished{failed}")
 
     def _say(self, line: str) -> None:
         """Without a terminal there are no bars: say each change once, as a line."""

@@ -21,8 +21,8 @@ from medtrim.experiments.suite.load import build_suite
 from medtrim.experiments.suite.markdown import BEGIN, END, insert_between, main_table
 from medtrim.experiments.suite.page import write_page
 from medtrim.experiments.suite.results import gather, read_results, write_results
-from medtrim.experiments.suite.runner import RESULT, Job, Outcome, Snapshot
-from medtrim.types.yamlfile import dump_yaml
+from medtrim.experiments.suite.runner import RESULT, Job, Outcome, Running, Snapshot
+from medtrim.types.yamlfile import dump_yaml, load_yaml
 
 
 def run_here(jobs: Sequence[Job], *, slots: int, threads: int, watch: Callable[[Snapshot], None]) -> list[Outcome]:
@@ -32,6 +32,7 @@ def run_here(jobs: Sequence[Job], *, slots: int, threads: int, watch: Callable[[
         if (job.folder / RESULT).exists():
             outcomes.append(Outcome(job, "skipped"))
             continue
+        watch(Snapshot(len(outcomes), 0, len(jobs), (Running(job, 0, "training", 1, 2),)))
         code = worker.main([str(job.folder)])
         outcomes.append(Outcome(job, "failed" if code else "done", 1.0, "see its log" if code else ""))
         watch(Snapshot(len(outcomes), 0, len(jobs), ()))
@@ -172,6 +173,12 @@ def test_the_command_ends_with_an_error_where_runs_failed(
     ended = CliRunner().invoke(app, ["experiment", str(path), "-o", str(whole.folder)])
     assert ended.exit_code == 1
     assert "start again to try them again" in ended.output
+    assert "broken, seed 0: training" in ended.output
+    chosen = CliRunner().invoke(app, ["experiment", "chosen", str(whole.folder)])
+    assert chosen.exit_code == 0
+    point = next(t.point for t in whole.trials if t.chosen and t.method == "clip")
+    layer = load_yaml(chosen.output, source="chosen")["methods"]["clip"]
+    assert layer == {"train": {"optimizer": {"learning_rate": point["optimizer.learning_rate"]}}}
     shown = CliRunner().invoke(app, ["experiment", "table", str(whole.folder), "--markdown"])
     assert shown.exit_code == 0
     assert "| **MedTrim** |" in shown.output

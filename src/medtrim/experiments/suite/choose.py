@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from medtrim.evaluation import EvaluationResult, read_evaluation
+from medtrim.experiments.suite.dotted import nested, under, without
 from medtrim.experiments.suite.execute import EVALUATION
 from medtrim.experiments.suite.plan import PlannedRun
 from medtrim.experiments.suite.runner import Outcome
@@ -90,3 +91,22 @@ def write_search(trials: Sequence[Trial], path: Path, tuning: TuningSection) -> 
         }
     )
     write_table(table, path, Provenance("search", config=tuning.model_dump(mode="json")))
+
+
+def chosen_layers(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a search chose, as keys of a suite's methods: `train`, `options` and `mining`, nested.
+
+    `facts` are those of the suite's results.
+    """
+    layers: dict[str, dict[str, Any]] = {}
+    for trial in facts["search"]:
+        if not trial["chosen"]:
+            continue
+        point = trial["point"]
+        layer = {
+            "train": nested(without(point, ("mining", "objective"))),
+            "options": under(point, "objective.options"),
+            "mining": nested(under(point, "mining")),
+        }
+        layers[trial["method"]] = {key: value for key, value in layer.items() if value}
+    return layers

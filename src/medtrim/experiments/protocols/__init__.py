@@ -1,0 +1,17 @@
+"""Protocols of the field as data: which studies, which text, which gallery. Manifests hold ids only."""
+
+from medtrim.experiments.protocols.judge import judge
+from medtrim.experiments.protocols.manifest import Manifest, read_manifest, write_manifest
+from medtrim.experiments.protocols.schema import PROTOCOLS, Protocol, load_protocol
+from medtrim.experiments.protocols.select import select
+
+__all__ = [
+    "PROTOCOLS",
+    "Manifest",
+    "Protocol",
+    "judge",
+    "load_protocol",
+    "read_manifest",
+    "select",
+    "write_manifest",
+]
