@@ -137,29 +137,26 @@ def _by_metric(figures: Sequence[Figure]) -> tuple[str, ...]:
 
 
 def _score_alone(results: Results) -> Iterable[Remark]:
-    for direction in DIRECTIONS:
-        pair = {
-            metric: find(
-                results,
-                task="retrieval",
-                method=results.ours,
-                baseline=results.baseline,
-                queries="abnormal",
-                direction=direction,
-                metric=metric,
-            )
-            for metric in ("nDCG@10", "attribute AUC")
-        }
-        gain, detail = pair["nDCG@10"], pair["attribute AUC"]
-        if gain is None or detail is None:
-            continue
-        up = verdict_of(gain, metric_info("nDCG@10")) == "better"
-        if up and verdict_of(detail, metric_info("attribute AUC")) != "better":
-            yield Remark(
-                "note",
-                f"In {direction}, nDCG@10 rises while attribute AUC does not: the gain there is in diseases, not in"
-                " side, zone, size or severity.",
-            )
+    alone = [d for d in DIRECTIONS if _gained(results, "nDCG@10", d) and not _gained(results, "attribute AUC", d)]
+    if alone:
+        yield Remark(
+            "note",
+            f"In {_listing(alone)}, nDCG@10 rises while attribute AUC does not: the gain there is in diseases, not in"
+            " side, zone, size or severity.",
+        )
+
+
+def _gained(results: Results, metric: str, direction: str) -> bool:
+    figure = find(
+        results,
+        task="retrieval",
+        method=results.ours,
+        baseline=results.baseline,
+        queries="abnormal",
+        direction=direction,
+        metric=metric,
+    )
+    return figure is not None and verdict_of(figure, metric_info(metric)) == "better"
 
 
 def _chance(results: Results) -> Iterable[Remark]:
