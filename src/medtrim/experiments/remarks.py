@@ -141,8 +141,8 @@ def _score_alone(results: Results) -> Iterable[Remark]:
     if alone:
         yield Remark(
             "note",
-            f"In {_listing(alone)}, nDCG@10 rises while attribute AUC does not: the gain there is in diseases, not in"
-            " side, zone, size or severity.",
+            f"In {_listing(alone)}, nDCG@10 rises while attribute AUC does not: the gain there is in diseases, not"
+            " in side, zone, size or severity.",
         )
 
 
