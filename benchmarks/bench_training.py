@@ -254,9 +254,8 @@ def main() -> None:
             results[variant] = json.loads(told.strip().splitlines()[-1])
     ceiling = matmul_ceiling(args)
     print(f"{args.model}, {args.size} a step, {args.device}; matrix ceiling {ceiling / 1e9:,.0f} GFLOP/s")
-    print(
-        f"{'':<10} {'s/step':>8} {'triplets':>9} {'triplets/s':>11} {'GFLOP/step':>11} {'of ceiling':>10} {'MiB':>7}"
-    )
+    heads = ("s/step", "triplets", "triplets/s", "GFLOP/step", "of ceiling", "MiB")
+    print("".join(f"{head:>{width}}" for head, width in zip(("", *heads), (10, 9, 10, 12, 12, 11, 8), strict=True)))
     for name, r in results.items():
         share = r["flops_per_second"] / ceiling
         print(

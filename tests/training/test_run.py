@@ -21,6 +21,11 @@ def test_a_run_from_tables_to_a_plain_checkpoint(recipe):
     VisionTextDualEncoderModel.from_pretrained(result.checkpoint)
     assert read_facts(result.checkpoint)["extra"] == {"patients": 40, "steps": 6, "studies": 48}
     assert str(config.out) not in json.dumps(read_facts(result.checkpoint)), "no path of this machine"
+    card = (result.checkpoint / "README.md").read_text()
+    assert "48 studies of 40 patients" in card
+    assert "pipeline_tag: zero-shot-image-classification" in card
+    assert "name: medtrim" in card
+    assert str(config.out.parent) not in card
     logged = read_metrics(result.metrics)
     assert logged == lines
     assert [line["step"] for line in logged] == [1, 2, 4, 6]

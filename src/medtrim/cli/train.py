@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,8 @@ def train(
         _dry_run(read)
         return
     result = _run(read, resume=resume)
+    if os.environ.get("RANK", "0") != "0":
+        return
     _summary(result)
     report_rejects(len(result.rejects), str(read.out / "rejects.parquet"), strict=strict)
 
@@ -119,6 +122,9 @@ def _mib(count: int) -> str:
 def _run(config: TrainConfig, *, resume: bool) -> TrainResult:
     from medtrim.training import train as run
 
+    if os.environ.get("RANK", "0") != "0":
+        # Of several processes that torchrun started, the first does the talking.
+        return run(config, resume=resume)
     shown: dict[str, str] = {"note": ""}
 
     def note(line: Mapping[str, float]) -> None:

@@ -15,6 +15,7 @@ from medtrim.training.config import TrainConfig
 from medtrim.training.corpus import TrainingCorpus, read_training_corpus
 from medtrim.training.inputs import CorpusKnowledge, corpus_knowledge
 from medtrim.training.layers import freeze_first_layers
+from medtrim.training.lora import add_lora
 from medtrim.training.module import AlignmentModule
 from medtrim.training.triplet_plan import TripletPlan
 from medtrim.types import Study
@@ -72,6 +73,8 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
     )
     if config.model.temperature is None and config.model.checkpoint is None:
         bundle.model.logit_scale.data.fill_(objective.initial_log_scale)
+    if config.lora is not None:
+        add_lora(bundle.model, config.lora, seed=config.seed)
     freeze_first_layers(bundle.model, config.model.freeze_layers)
     if config.model.activation_checkpointing:
         _checkpoint_activations(bundle)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from medtrim.errors import TrainingError
 from medtrim.models import EncoderBundle, save_checkpoint, write_bundle
 from medtrim.training.arguments import training_arguments
 from medtrim.training.callbacks import Averaging, EarlyStopping, MetricsLog, OnMetrics, ProgressCall, read_metrics
+from medtrim.training.card import model_card
 from medtrim.training.collate import Rank
 from medtrim.training.config import TrainConfig
+from medtrim.training.lora import merged
 from medtrim.training.prepare import PreparedRun, prepare_run
 from medtrim.training.record import run_provenance, write_run_files
 from medtrim.training.state import find_checkpoint
@@ -161,7 +164,7 @@ def _trainer(config: TrainConfig, run: PreparedRun, log: MetricsLog, watchers: W
         args=args,
         image_processor=run.bundle.image_processor,
         study_ids=tuple(s.study_id for s in run.corpus.studies),
-        save_bundle=lambda folder: write_bundle(run.bundle, folder, provenance),
+        save_bundle=lambda folder: write_bundle(_plain(run.bundle), folder, provenance),
         callbacks=callbacks,
     )
     if early is not None:
@@ -183,11 +186,20 @@ def _evaluator(evaluate: EvaluateBundle, bundle: EncoderBundle) -> Callable[[int
     return evaluated
 
 
+def _plain(bundle: EncoderBundle) -> EncoderBundle:
+    return replace(bundle, model=merged(bundle.model))
+
+
 def _save_final(config: TrainConfig, run: PreparedRun, trainer: AlignmentTrainer) -> None:
     provenance = run_provenance(config, run.corpus, steps=trainer.state.global_step)
+    last = (read_metrics(config.out / "metrics.jsonl") or [{}])[-1]
+    card = model_card(
+        config,
+        run.corpus,
+        steps=trainer.state.global_step,
+        image_size=run.bundle.image_size,
+        metrics={name: value for name, value in last.items() if name.startswith(("loss", "eval/"))},
+    )
     run.bundle.model.train(False)
-    if trainer.ema is None:
-        save_checkpoint(run.bundle, config.out / "model", provenance)
-        return
-    with trainer.ema.applied():
-        save_checkpoint(run.bundle, config.out / "model", provenance)
+    with trainer.ema.applied() if trainer.ema is not None else nullcontext():
+        save_checkpoint(_plain(run.bundle), config.out / "model", provenance, card=card)
