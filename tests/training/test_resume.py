@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -139,24 +140,28 @@ def test_resuming_a_run_that_never_saved_starts_it(recipe):
 @pytest.mark.slow
 def test_killed_at_ten_random_moments(recipe, tmp_path):
     """SIGKILL a process at random, ten times over, resuming each time: the weights come out bit for bit equal."""
-    long = {**DEMANDING, "steps": 600, "save_every": 3}
+    long = {**DEMANDING, "steps": 500, "save_every": 2}
     reference = weights(train(recipe(long, {"out": tmp_path / "whole"})))
     config = recipe(long, {"out": tmp_path / "killed"})
     (tmp_path / "killed.yaml").write_text(dump_yaml(plain_config(config)))
-    code = (
-        "import sys; from medtrim.training import load_config, train; train(load_config(sys.argv[1]), resume=True)"
-    )
+    code = "import sys; from medtrim.training import *; train(load_config(sys.argv[1]), resume=True)"
     command = [sys.executable, "-c", code, str(tmp_path / "killed.yaml")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    draw, reached = random.Random(0), []
+    folder, draw, reached = config.out / "checkpoints", random.Random(0), [0]
     for _ in range(10):
         process = subprocess.Popen(command, env=environment)
+        # However slow the machine is, a life goes on until it has got further than the last one, and then a little.
+        while process.poll() is None and newest(folder) <= reached[-1]:
+            time.sleep(0.02)
         with pytest.raises(subprocess.TimeoutExpired):  # it must not have finished
-            process.wait(timeout=draw.uniform(2.0, 9.0))
+            process.wait(timeout=draw.uniform(0.0, 2.0))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        reached.append(find_checkpoint(config.out / "checkpoints").step)
-    assert reached == sorted(reached)
-    assert reached[-1] > reached[0] >= 0, "lives went on from each other"
+        reached.append(find_checkpoint(folder).step)
+    assert reached == sorted(set(reached)), "each life went on from the one before"
     subprocess.run(command, env=environment, check=True)
     assert_equal_bits(load_file(config.out / "model" / "model.safetensors"), reference)
+
+
+def newest(folder):
+    return max((int(p.name.removeprefix("step-")) for p in folder.glob("step-*")), default=0)

@@ -18,8 +18,8 @@ HEADS = ("visual_projection", "text_projection", "logit_scale")
 def add_lora(model: VisionTextDualEncoderModel, config: LoraConfig, *, seed: int) -> None:
     """Put adapters W + (α / r) · B A beside the linear layers named by `config.targets` and freeze the rest.
 
-    A starts at random from `seed`, B at 0. The model stays a `VisionTextDualEncoderModel`; the projections and the scale are trained in full.
-    Hu et al. 2021, https://arxiv.org/abs/2106.09685.
+    A starts at random from `seed`, B at 0. The model stays a `VisionTextDualEncoderModel`; the
+    projections and the scale are trained in full. Hu et al. 2021, https://arxiv.org/abs/2106.09685.
 
     Raises:
         ConfigError: peft is not installed, or no layer has one of the names.
