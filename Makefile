@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
 
-.PHONY: setup demo test lint bench test-slow clean
+.PHONY: setup demo test lint test-slow test-ray bench bench-entities bench-mining bench-training experiments experiments-full clean
 
 setup: $(STAMP)
 
@@ -30,6 +30,20 @@ test: lint
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+# Ray is large and nobody without a cluster needs it, so it is installed for its own tests only.
+test-ray: setup
+	$(BIN)/python -m pip install --quiet --editable ".[test,ray]"
+	$(BIN)/pytest -m ray
+
+bench-entities: setup
+	$(BIN)/python benchmarks/bench_entities.py
+
+bench-mining: setup
+	@for script in benchmarks/bench_mining*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+bench-training: setup
+	$(BIN)/python benchmarks/bench_training.py
 
 bench: setup
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
