@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
 
-.PHONY: setup demo test lint test-slow test-ray bench bench-entities bench-mining bench-training experiments experiments-full clean
+.PHONY: setup demo test lint test-slow test-ray bench bench-entities bench-mining mining-yield bench-training experiments experiments-full clean
 
 setup: $(STAMP)
 
@@ -41,6 +41,9 @@ bench-entities: setup
 
 bench-mining: setup
 	@for script in benchmarks/bench_mining*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+mining-yield: setup
+	$(BIN)/python benchmarks/mining_yield.py
 
 bench-training: setup
 	$(BIN)/python benchmarks/bench_training.py
