@@ -40,7 +40,6 @@ def run_ranks(path, *words, count=2):
             "WORLD_SIZE": str(count),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": port,
-            "ACCELERATE_USE_CPU": "true",
         }
         command = [sys.executable, "-c", CODE, str(path), *words]
         processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
@@ -75,6 +74,8 @@ def test_two_processes_give_the_losses_and_weights_of_one(recipe, corpus_folder,
             assert mine[key] == pytest.approx(other[key], rel=2e-4, abs=1e-5), (key, mine["step"])
     two = load_file(config.out / "model" / "model.safetensors")
     for name, value in load_file(one.checkpoint / "model.safetensors").items():
+        if name.endswith("key.bias"):
+            continue  # cancels in the softmax: AdamW scales its gradient, rounding noise, up to full steps
         torch.testing.assert_close(two[name], value, atol=1e-4, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}")
     state = config.out / "checkpoints" / "step-00000004" / "state"
     assert {p.name for p in state.glob("rng-*")} == {"rng-0.safetensors", "rng-1.safetensors"}

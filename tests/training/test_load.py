@@ -79,6 +79,13 @@ def test_missing_keys_and_unknown_names():
 def test_options_of_the_recipes_objective_do_not_reach_another():
     config = build_config({"recipe": "paper"}, NEEDED, {"data": {"triplets": "t"}, "objective": {"name": "clip"}})
     assert config.objective.options == {}
+    layers = (
+        {"objective": {"name": "medtrim-triplet", "options": {"margin": 0.1}}},
+        {"objective": {"name": "clip"}},
+    )
+    assert build_config(NEEDED, *layers).objective.options == {}
+    same = ({"objective": {"name": "medtrim-triplet", "options": {"margin": 0.1}}}, {"objective": {"options": {}}})
+    assert build_config(NEEDED, *same).objective.options == {"margin": 0.1}
 
 
 def test_overrides_are_words_with_yaml_values():

@@ -34,6 +34,8 @@ def weights_after(recipe, tmp_path, name, *layers):
 
 def assert_close(ours, theirs):
     for key, value in theirs.items():
+        if key.endswith("key.bias"):
+            continue  # cancels in the softmax: AdamW scales its gradient, rounding noise, up to full steps
         torch.testing.assert_close(ours[key], value, atol=2e-5, rtol=1e-4, msg=lambda m, key=key: f"{key}: {m}")
 
 

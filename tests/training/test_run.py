@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers import VisionTextDualEncoderModel
 
+from medtrim.errors import ConfigError
 from medtrim.models import read_facts
 from medtrim.training import read_metrics, train
 
@@ -33,3 +37,33 @@ def test_a_run_from_tables_to_a_plain_checkpoint(recipe):
     assert terms == ["loss/image_text", "loss/text_image", "loss/image_image", "loss/text_text"]
     assert logged[-1]["loss"] == pytest.approx(sum(logged[-1][k] for k in terms), rel=1e-5)
     assert logged[-1]["epoch"] == pytest.approx(6 * 12 / 48)
+
+
+def test_bf16_on_the_cpu_trains_float32_weights(recipe):
+    result = train(recipe({"precision": "bf16", "log_every": 1}))
+    assert all(math.isfinite(line["loss"]) for line in read_metrics(result.metrics))
+    model = VisionTextDualEncoderModel.from_pretrained(result.checkpoint)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_fp16_without_a_gpu_is_refused(recipe):
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"):
+        train(recipe({"precision": "fp16"}))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_on_a_gpu(recipe, precision):
+    result = train(recipe({"precision": precision, "log_every": 1, "save_every": 3}))
+    assert all(math.isfinite(line["loss"]) for line in read_metrics(result.metrics))
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(recipe, tmp_path):
+    runs = {
+        name: load_file(train(recipe({"seed": seed, "out": tmp_path / name})).checkpoint / "model.safetensors")
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    }
+    assert all(torch.equal(runs["a"][k], runs["b"][k]) for k in runs["a"])
+    assert not torch.equal(runs["a"]["text_projection.weight"], runs["c"]["text_projection.weight"])

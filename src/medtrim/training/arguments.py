@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from transformers import TrainingArguments
 
 from medtrim.training.config import TrainConfig
@@ -19,6 +20,7 @@ def training_arguments(config: TrainConfig, *, steps: int) -> TrainingArguments:
         lr_scheduler_type=_SCHEDULES[config.optimizer.decay],
         warmup_steps=round(steps * config.optimizer.warmup),
         max_grad_norm=config.optimizer.max_grad_norm,
+        use_cpu=not torch.accelerator.is_available(),
         bf16=config.precision == "bf16",
         fp16=config.precision == "fp16",
         seed=config.seed,

@@ -63,17 +63,10 @@ def build_config(*layers: Mapping[str, Any], source: str = "recipe") -> TrainCon
     Raises:
         ConfigError: as `load_config`.
     """
-    merged: dict[str, Any] = {}
+    base = next((layer["recipe"] for layer in reversed(layers) if layer.get("recipe") is not None), None)
+    merged: dict[str, Any] = {} if base is None else read_recipe(str(base))
     for layer in layers:
-        merged = merge(merged, layer)
-    base = merged.pop("recipe", None)
-    if base is not None:
-        # The options of one objective mean nothing to another.
-        values = read_recipe(str(base))
-        given, own = merged.get("objective"), values["objective"]["name"]
-        if isinstance(given, Mapping) and given.get("name", own) != own:
-            values["objective"] = {}
-        merged = merge(values, merged)
+        merged = _lay_over(merged, {key: value for key, value in layer.items() if key != "recipe"})
     problems: list[str] = []
     config: TrainConfig | None = None
     try:
@@ -84,6 +77,16 @@ def build_config(*layers: Mapping[str, Any], source: str = "recipe") -> TrainCon
     if problems or config is None:
         raise ConfigError(f"{source}: " + "; ".join(problems))
     return config
+
+
+def _lay_over(base: dict[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
+    """`merge`, but another objective starts without the options of the one before: they mean nothing to it."""
+    given, own = layer.get("objective"), base.get("objective")
+    if isinstance(given, Mapping) and isinstance(own, Mapping):
+        before = own.get("name")
+        if given.get("name", before) != before:
+            base = {**base, "objective": {}}
+    return merge(base, layer)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

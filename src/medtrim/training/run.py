@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from medtrim.errors import TrainingError
+from medtrim.errors import ConfigError, TrainingError
 from medtrim.models import EncoderBundle, save_checkpoint, write_bundle
 from medtrim.training.arguments import training_arguments
 from medtrim.training.callbacks import Averaging, EarlyStopping, MetricsLog, OnMetrics, ProgressCall, read_metrics
@@ -103,6 +103,8 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     _check_folder(config.out, resume=resume)
+    if config.precision == "fp16" and not torch.cuda.is_available():
+        raise ConfigError("precision fp16 needs a GPU; on the CPU use fp32 or bf16")
     args = training_arguments(config, steps=1)
     rank = Rank(args.process_index, args.world_size)
     with args.main_process_first(desc="image cache"):
