@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation.bootstrap import PatientBootstrap, interval, lower_median
 from medtrim.evaluation.figures import figure_of, mean_values
-from medtrim.evaluation.pair_auc import auc, pair_auc
+from medtrim.evaluation.separation import auc
 
 PATIENTS = ["b", "a", "b", "c", "a", "d"]
 ROWS = np.arange(6)
@@ -25,21 +25,17 @@ def resampled(bootstrap: PatientBootstrap, resample: int) -> list[int]:
     ]
 
 
-def test_ratio_median_and_auc_equal_the_statistic_of_the_written_out_resample():
+def test_ratio_and_median_equal_the_statistic_of_the_written_out_resample():
     bootstrap = PatientBootstrap(PATIENTS, resamples=60, seed=4)
     top = np.array([1.0, 0.0, 3.0, 1.0, 0.5, 2.0])
     bottom = np.array([1.0, 1.0, 4.0, 0.0, 1.0, 2.0])
     ratios, medians = bootstrap.ratio(top, bottom, ROWS), bootstrap.median(top, ROWS)
-    scores = np.array([0.1, 0.4, 0.4, 0.8, 0.2, 0.9])
-    positive = np.array([False, True, False, True, False, False])
-    aucs = pair_auc(scores, positive, ROWS, bootstrap).replicates
     for i in range(60):
         rows = resampled(bootstrap, i)
         assert len(rows) >= 1
         below = bottom[rows].sum()
         assert ratios[i] == pytest.approx(top[rows].sum() / below, nan_ok=True) if below else np.isnan(ratios[i])
         assert medians[i] == lower_median(top[rows])
-        assert aucs[i] == pytest.approx(auc(scores[rows], positive[rows]), nan_ok=True)
 
 
 def test_weights_depend_on_the_set_of_patients_alone():
@@ -71,18 +67,6 @@ def test_studies_of_one_patient_widen_the_interval():
     rows = np.arange(200)
     wide, narrow = (interval(b.ratio(values, np.ones(200), rows)) for b in (together, apart))
     assert wide.high - wide.low > 1.8 * (narrow.high - narrow.low)
-
-
-def test_binned_replicates_stay_close_to_exact_ones():
-    rng = np.random.default_rng(3)
-    query = np.repeat(np.arange(50), 200)
-    positive = rng.random(10_000) < 0.2
-    scores = rng.normal(size=10_000) + positive
-    bootstrap = PatientBootstrap([str(i) for i in range(50)], resamples=10)
-    found = pair_auc(scores, positive, query, bootstrap)
-    for i in range(10):
-        rows = np.repeat(np.arange(10_000), bootstrap.weights[i][bootstrap.patient_of[query]].astype(int))
-        assert found.replicates[i] == pytest.approx(auc(scores[rows], positive[rows]), abs=1e-4)
 
 
 def test_undefined_statistics_are_nan():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medtrim.errors import ConfigError, TableError
-from medtrim.evaluation import blocks, separation
+from medtrim.evaluation import blocks
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.reference import make_reference
 from medtrim.evaluation.retrieval import evaluate_retrieval, top_studies
@@ -60,7 +60,6 @@ def loop(annotations: list[Annotation], source: np.ndarray, gallery: np.ndarray)
     config = ScoreConfig(mode="symmetric")
     sums: dict[tuple[str, str], list[tuple[float, float]]] = {}
     ranks: dict[str, list[int]] = {"abnormal": [], "normal": [], "all": []}
-    pairs: list[tuple[float, bool, bool]] = []
 
     def add(metric: str, group: str, top: float, bottom: float = 1.0) -> None:
         sums.setdefault((metric, group), []).append((top, bottom))
@@ -118,14 +117,17 @@ def loop(annotations: list[Annotation], source: np.ndarray, gallery: np.ndarray)
             for axis, count in wrong.items():
                 add(f"wrong {axis} @R", group, count, sharing)
             add("conflict-free @R", group, free / len(top))
-        for g in order:
-            pairs.append((cosine(source[q], gallery[g]), set(truth[g]) == set(query), truth[g] == query))
+        pairs = [(cosine(source[q], gallery[g]), set(truth[g]) == set(query), truth[g] == query) for g in order]
+        for name, scored in (
+            ("disease AUC", [(s, same) for s, same, _ in pairs]),
+            ("attribute AUC", [(s, fine) for s, same, fine in pairs if same]),
+        ):
+            if len({positive for _, positive in scored}) == 2:
+                add(name, group, plain_auc(scored))
     out = {key: sum(t for t, _ in v) / sum(b for _, b in v) for key, v in sums.items() if sum(b for _, b in v)}
     for name, values in ranks.items():
         if values:
             out["median rank", name] = sorted(values)[(len(values) - 1) // 2]
-    out["disease AUC", "abnormal"] = plain_auc([(s, same) for s, same, _ in pairs])
-    out["attribute AUC", "abnormal"] = plain_auc([(s, fine) for s, same, fine in pairs if same])
     return out
 
 
@@ -189,20 +191,6 @@ def test_own_study_is_in_the_gallery_for_instance_retrieval_alone():
     top = top_studies(image, text, np.array([3, 8]), direction="i2i", k=4)
     assert 3 not in top[0]
     assert 8 not in top[1]
-
-
-def test_disease_auc_of_a_large_gallery_takes_a_part_of_the_queries(monkeypatch):
-    annotations = corpus(40, 2)
-    image, text = vectors(40, 2)
-    reference = make_reference(annotations)
-    bootstrap = PatientBootstrap([f"p{i}" for i in range(40)], resamples=5)
-    monkeypatch.setattr(separation, "_MOST_PAIRS", 400)
-    figures = evaluate_retrieval(image, text, reference, bootstrap, directions=["i2t"]).figures
-    found = {f.metric: f for f in figures}
-    assert found["disease AUC"].n == 10
-    assert found["attribute AUC"].n > 10
-    again = evaluate_retrieval(image, text, reference, bootstrap, directions=["i2t"]).figures
-    assert found["disease AUC"].value == next(f.value for f in again if f.metric == "disease AUC")
 
 
 def test_embeddings_that_are_not_finite_are_refused():

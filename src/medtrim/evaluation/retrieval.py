@@ -128,7 +128,7 @@ def _direction(
             figures.append(_median_rank(ranks[rows], rows, bootstrap, direction, group))
     for group, rows in (("abnormal", abnormal), ("normal", normal)):
         add(_semantic(source, gallery, rows, reference, fine=group == "abnormal"), rows, group, False)
-    figures += separation(direction, source, gallery, abnormal, reference, bootstrap)
+    add(separation(source, gallery, abnormal, reference), abnormal, "abnormal", False)
     return RetrievalResult(tuple(figures), tuple(tables))
 
 
@@ -150,6 +150,7 @@ def _median_rank(
         lower_median(ranks),
         replicates,
         n=len(rows),
+        patients=bootstrap.patients_of(rows),
         direction=direction,
         queries=group,
         own_in_gallery=True,

@@ -1,4 +1,4 @@
-"""How far apart similarity keeps what differs: disease AUC and attribute AUC."""
+"""How far apart similarity keeps what differs: disease AUC and attribute AUC, query by query."""
 
 from __future__ import annotations
 
@@ -6,94 +6,47 @@ import numpy as np
 from jaxtyping import Bool, Float64, Integer
 
 from medtrim.evaluation.blocks import blocks
-from medtrim.evaluation.bootstrap import PatientBootstrap
-from medtrim.evaluation.figures import Figure, make_figure
-from medtrim.evaluation.pair_auc import PairAuc, pair_auc
+from medtrim.evaluation.figures import QueryValues, mean_values
 from medtrim.evaluation.ranking import similarities
 from medtrim.evaluation.reference import Reference
 
-_MOST_PAIRS = 2**23
-
 
 def separation(
-    direction: str,
     source: Float64[np.ndarray, "studies dimension"],
     gallery: Float64[np.ndarray, "studies dimension"],
     queries: Integer[np.ndarray, " queries"],
     reference: Reference,
-    bootstrap: PatientBootstrap,
-) -> list[Figure]:
-    """Disease AUC over all pairs of an abnormal query and another study, attribute AUC over those of one set.
+) -> list[QueryValues]:
+    """`disease AUC` and `attribute AUC` of each query against the other studies of the gallery.
 
-    Beyond `_MOST_PAIRS` pairs an AUC takes a fixed random part of the queries; `n` says how many.
+    Disease: P(a study with the query's disease set is more similar than one with another). Attribute: the same
+    among the studies with the query's disease set, those that match in every descriptor against those that do not.
+    AUCs are taken within a query, as a ranking is: pooled over all queries, image→text and text→image would be
+    the same number by construction. NaN for a query whose gallery has one kind only.
     """
-    counts = np.bincount(reference.disease_set, minlength=int(reference.disease_set.max()) + 1)
-    for_disease = _within_bounds(queries, np.full(len(queries), len(source) - 1), len(source))
-    for_attribute = _within_bounds(queries, counts[reference.disease_set[queries]] - 1, len(source))
-    wide, narrow = _Pairs(), _Pairs()
+    disease = np.full(len(queries), np.nan)
+    attribute = np.full(len(queries), np.nan)
+    done = 0
     for rows in blocks(queries):
         similarity = similarities(source[rows], gallery)
-        alike = reference.disease_set[rows][:, None] == reference.disease_set[None, :]
-        exact = reference.fine[rows][:, None] == reference.fine[None, :]
-        others = np.ones(similarity.shape, bool)
-        others[np.arange(len(rows)), rows] = False
-        narrow.add(rows, others & alike & for_attribute[rows][:, None], similarity, exact)
-        wide.add(rows, others & for_disease[rows][:, None], similarity, alike)
-    if not wide.scores:
-        return []
-    found = {
-        "disease AUC": wide.auc(bootstrap),
-        "attribute AUC": narrow.auc(bootstrap),
-    }
-    return [
-        make_figure(
-            "retrieval",
-            metric,
-            result.value,
-            result.replicates,
-            n=result.queries,
-            direction=direction,
-            queries="abnormal",
-            own_in_gallery=False,
-        )
-        for metric, result in found.items()
-    ]
+        for i, row in enumerate(rows, start=done):
+            others = np.delete(np.arange(len(gallery)), row)
+            scores = similarity[i - done][others]
+            alike = reference.disease_set[others] == reference.disease_set[row]
+            exact = reference.fine[others] == reference.fine[row]
+            disease[i] = auc(scores, alike)
+            attribute[i] = auc(scores[alike], exact[alike])
+        done += len(rows)
+    return [mean_values("disease AUC", disease), mean_values("attribute AUC", attribute)]
 
 
-def _within_bounds(
-    queries: Integer[np.ndarray, " queries"], pairs: Integer[np.ndarray, " queries"], studies: int
-) -> Bool[np.ndarray, " studies"]:
-    """Mark the queries to take, given how many pairs each has: all, or random ones up to `_MOST_PAIRS` pairs."""
-    order = np.arange(len(queries))
-    if pairs.sum() > _MOST_PAIRS:
-        order = np.random.default_rng(0).permutation(len(queries))
-        order = order[: max(1, int(np.searchsorted(np.cumsum(pairs[order]), _MOST_PAIRS, side="right")))]
-    marked = np.zeros(studies, bool)
-    marked[queries[order]] = True
-    return marked
-
-
-class _Pairs:
-    """Pairs of a query and another study, collected block by block."""
-
-    def __init__(self) -> None:
-        self.scores: list[Float64[np.ndarray, " pairs"]] = []
-        self.positive: list[Bool[np.ndarray, " pairs"]] = []
-        self.query: list[Integer[np.ndarray, " pairs"]] = []
-
-    def add(
-        self,
-        rows: Integer[np.ndarray, " queries"],
-        chosen: Bool[np.ndarray, "queries gallery"],
-        similarity: Float64[np.ndarray, "queries gallery"],
-        positive: Bool[np.ndarray, "queries gallery"],
-    ) -> None:
-        """Take the `chosen` pairs of a block of queries."""
-        self.scores.append(similarity[chosen])
-        self.positive.append(positive[chosen])
-        self.query.append(np.repeat(rows, chosen.sum(axis=1)))
-
-    def auc(self, bootstrap: PatientBootstrap) -> PairAuc:
-        """The AUC over all of them."""
-        scores, positive, query = map(np.concatenate, (self.scores, self.positive, self.query))
-        return pair_auc(scores, positive, query, bootstrap)
+def auc(scores: Float64[np.ndarray, " studies"], positive: Bool[np.ndarray, " studies"]) -> float:
+    """P(score of a positive > score of a negative) + ½ P(equal) (Mann–Whitney); NaN without both kinds."""
+    n_positive = int(positive.sum())
+    n_negative = len(positive) - n_positive
+    if not n_positive or not n_negative:
+        return float("nan")
+    negatives = np.sort(scores[~positive])
+    below = np.searchsorted(negatives, scores[positive], side="left")
+    up_to = np.searchsorted(negatives, scores[positive], side="right")
+    return float((below + up_to).sum() / (2 * n_positive * n_negative))
