@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from medtrim.cli.console import err, out
+from medtrim.cli.console import out, warn
 from medtrim.errors import MedTrimError
 from medtrim.types import medtrim_version
+from medtrim.types.outputs import describe
 
 app = typer.Typer(
     name="medtrim",
@@ -60,9 +61,15 @@ for _name in COMMANDS:
 
 
 def main() -> None:
-    """Entry point: a `MedTrimError` ends the command with its message and exit code 2."""
+    """Entry point: a `MedTrimError`, or what the system refuses, ends the command with a line and exit code 2."""
     try:
         app()
     except MedTrimError as error:
-        err.print(f"[red]error:[/red] {error}", markup=True)
-        sys.exit(2)
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {describe(error)}" if error.filename is not None else describe(error))
+
+
+def _fail(reason: str) -> NoReturn:
+    warn(reason, label="error:", style="red")
+    sys.exit(2)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medtrim.cli.console import out, progress_bar, report_rejects
+from medtrim.cli.console import progress_bar, report_rejects, say
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,14 +53,20 @@ def annotate(
     from medtrim.entities import load_ontology
     from medtrim.entities.writing import write_annotations
     from medtrim.types import Provenance
+    from medtrim.types.outputs import check_output
     from medtrim.types.tables import rejects_to_table, write_table
 
+    inputs = (reports, compare, *(ontology or ()))
+    check_output(output, *inputs)
+    rejects = output.with_name(f"{output.stem}.rejects.parquet")
+    check_output(rejects, *inputs)
+    if compare is not None:
+        check_output(_disagreements(output), *inputs)
     vocabulary = load_ontology(*(ontology or ()))
     batches, total, rejected = _reports(reports)
     with progress_bar("annotating") as progress:
         annotated = _run(batches, vocabulary, workers, engine)
         written = write_annotations(annotated, output, vocabulary, total=total, progress=progress)
-    rejects = output.with_name(f"{output.stem}.rejects.parquet")
     write_table(rejects_to_table(rejected()), rejects, Provenance("rejects"))
     _summary(written, output)
     if compare is not None:
@@ -96,7 +102,11 @@ def _run(
 
 def _summary(written: Written, output: Path) -> None:
     shown = ", ".join(f"{count:,} {name}" for name, count in written.findings.items())
-    out.print(f"{written.reports:,} reports → {output}: {shown}", soft_wrap=True)
+    say(f"{written.reports:,} reports → {output}: {shown}")
+
+
+def _disagreements(output: Path) -> Path:
+    return output.with_name(f"{output.stem}.disagreements.parquet")
 
 
 def _compare(ours: Path, theirs: Path, reports: Path) -> None:
@@ -111,7 +121,7 @@ def _compare(ours: Path, theirs: Path, reports: Path) -> None:
         s.study_id: s for s in read_corpus(reports, split_sections=split_sections, patients="optional").studies
     }
     found = compare_annotations(read_annotations(ours), read_annotations(theirs))
-    table = ours.with_name(f"{ours.stem}.disagreements.parquet")
+    table = _disagreements(ours)
     write_table(comparison_to_table(found), table, Provenance("disagreements"))
     show_disagreements(found, studies, names=(ours.name, theirs.name))
-    out.print(f"all of them → {table}", soft_wrap=True)
+    say(f"all of them → {table}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medtrim.cli.console import err, out, progress_bar
+from medtrim.cli.console import progress_bar, say, warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ def audit(
     studies: Annotated[Path | None, typer.Option(help="Studies table: shows reports and images.")] = None,
     show: Annotated[int, typer.Option(help="Triplets on the page.", min=1)] = 300,
     images: Annotated[bool, typer.Option(help="Embed small images, where the studies name any.")] = True,
-    seed: Annotated[int, typer.Option(help="Seed of the choice of triplets to show.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of triplets to show.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if an image could not be read.")] = False,
 ) -> None:
     """Measure mined triplets and write audit.json and audit.html (one file, nothing loaded from anywhere)."""
@@ -44,9 +44,13 @@ def audit(
     from medtrim.mining.audit_page import PageOptions, choose_triplets, render_page
     from medtrim.mining.audit_reading import read_shown_annotations, read_shown_studies
     from medtrim.types import Provenance
+    from medtrim.types.outputs import check_output, check_output_folder
     from medtrim.types.tables import atomic_path, rejects_to_table, write_table
 
     folder = output or triplets.with_name(f"{triplets.stem}.audit")
+    check_output_folder(folder)
+    for name in ("audit.json", "audit.html", "rejects.parquet"):
+        check_output(folder / name, triplets, annotations, studies)
     data = read_audit_input(triplets, annotations)
     ids = data.corpus.encoded.study_ids
     known = read_shown_studies(studies, ids) if studies else None
@@ -109,24 +113,22 @@ def _thumbnails(
 def _summary(figures: Mapping[str, Any], folder: Path) -> None:
     positive, negative = figures["agreement"]["positive"], figures["agreement"]["negative"]
     doubts = figures["doubtful_negatives"]
-    out.print(
-        f"{figures['triplets']:,} triplets over {figures['corpus']['studies']:,} studies → {folder}/audit.html"
-    )
-    out.print(
+    say(f"{figures['triplets']:,} triplets over {figures['corpus']['studies']:,} studies → {folder}/audit.html")
+    say(
         f"  positives: score {figures['positive_score']['mean']:.3f}, "
         f"same diseases {positive['same_diseases']:.1%}, same descriptors too {positive['same_descriptors']:.1%}"
     )
     conflicts = ", ".join(
         f"{name.removeprefix('conflict_')} {share:.1%}" for name, share in negative.items() if "conflict_" in name
     )
-    out.print(
+    say(
         f"  negatives: score {figures['negative_score']['mean']:.3f}, share a disease "
         f"{negative['shares_disease']:.1%}, normal {negative['normal']:.1%}; contradict in {conflicts}"
     )
     uses = figures["uses"]
-    out.print(
+    say(
         f"  used at most: {uses['positive']['most']} × as positive, {uses['negative']['most']} × as negative; "
         f"{uses['anchor']['share_of_corpus']:.1%} of the studies are anchors"
     )
     if doubts["without_any_finding"] > 0.05:
-        err.print(f"[yellow]{doubts['without_any_finding']:.1%} of the negatives have no finding at all[/yellow]")
+        warn(f"{doubts['without_any_finding']:.1%} of the negatives have no finding at all")

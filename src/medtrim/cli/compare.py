@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -21,20 +22,21 @@ def show_disagreements(found: Comparison, studies: Mapping[str, Study], *, names
     kinds = Counter((d.disease, ", ".join(d.fields)) for d in found.disagreements)
     out.print(
         f"{found.agreeing:,} findings agree, {len(found.disagreements):,} do not "
-        f"({len(found.only_ours):,} studies only in {names[0]}, {len(found.only_theirs):,} only in {names[1]})"
+        f"({len(found.only_ours):,} studies only in {names[0]}, {len(found.only_theirs):,} only in {names[1]})",
+        markup=False,
     )
     summary = Table("finding", "differs in", "count", title="Kinds of disagreement")
     for (disease, fields), count in sorted(kinds.items(), key=lambda row: (-row[1], row[0])):
-        summary.add_row(disease, fields, f"{count:,}")
+        summary.add_row(escape(disease), fields, f"{count:,}")
     out.print(summary)
-    table = Table("study", "finding", names[0], names[1], "text", title="Disagreements", show_lines=True)
+    table = Table("study", "finding", *map(escape, names), "text", title="Disagreements", show_lines=True)
     for disagreement in found.disagreements[:SHOWN]:
         text = _text(disagreement, studies.get(disagreement.study_id))
         table.add_row(
             Text(disagreement.study_id),
-            disagreement.disease,
-            _said(disagreement.ours),
-            _said(disagreement.theirs),
+            Text(disagreement.disease),
+            Text(_said(disagreement.ours)),
+            Text(_said(disagreement.theirs)),
             text,
         )
     out.print(table)

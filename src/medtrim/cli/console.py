@@ -16,11 +16,23 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from medtrim.types.tables import Progress as ProgressCall
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """Print a line as it is: brackets in a path or an id are no markup."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def warn(text: str, *, label: str = "", style: str = "yellow") -> None:
+    """Print a line on standard error: `label` in colour and then `text`, or all of it without a label."""
+    shown = Text.assemble((label, style), " ", text) if label else Text(text, style)
+    err.print(shown, soft_wrap=True)
 
 
 @contextmanager
@@ -47,6 +59,6 @@ def report_rejects(count: int, path: str, *, strict: bool) -> None:
     """Say how many records were rejected and where they are listed; exit 1 when `strict`."""
     if not count:
         return
-    err.print(f"[yellow]{count} record(s) could not be used; see {path}[/yellow]")
+    warn(f"{count} record(s) could not be used; see {path}")
     if strict:
         raise typer.Exit(1)

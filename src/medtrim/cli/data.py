@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from medtrim.cli.console import err, out, progress_bar, report_rejects
+from medtrim.cli.console import progress_bar, report_rejects, say, warn
 from medtrim.errors import ConfigError
 
 data_app = typer.Typer(help="Bring a corpus in: studies table, image cache.", no_args_is_help=True)
@@ -40,11 +40,11 @@ def import_(
     split: Annotated[
         str, typer.Option(help="Shares for patients without a split, such as train=0.8,val=0.1,test=0.1; or none.")
     ] = "train=0.8,val=0.1,test=0.1",
-    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
     encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
     reports_only: Annotated[bool, typer.Option(help="Leave images out.")] = False,
     check_images: Annotated[bool, typer.Option(help="Decode every image once and reject bad ones.")] = True,
-    workers: Annotated[int | None, typer.Option(help="Threads; all cores by default.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
     strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
 ) -> None:
     """Read a corpus into a studies table; what cannot be used goes to a rejects table with the reason."""
@@ -72,11 +72,11 @@ def import_(
             progress=progress,
         )
     count = len({s.patient_id for s in reading.studies})
-    out.print(f"{len(reading.studies)} studies of {count} patients → {output}")
+    say(f"{len(reading.studies)} studies of {count} patients → {output}")
     shares = Counter(s.split or "without a split" for s in reading.studies)
-    out.print(", ".join(f"{name}: {n}" for name, n in sorted(shares.items())))
+    say(", ".join(f"{name}: {n}" for name, n in sorted(shares.items())))
     for reason, n in Counter(r.reason for r in reading.rejects).most_common(5):
-        err.print(f"  {n} × {reason}", markup=False)
+        warn(f"  {n} × {reason}", style="")
     report_rejects(len(reading.rejects), str(rejects_path(output)), strict=strict)
 
 
@@ -86,18 +86,20 @@ def cache(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Cache folder; STUDIES.cache-SIZE by default.")
     ] = None,
-    size: Annotated[int, typer.Option(help="Side of the square images, pixels.")] = 224,
+    size: Annotated[int, typer.Option(min=1, help="Side of the square images, pixels.")] = 224,
     fit: Annotated[str, typer.Option(help="pad keeps the whole image, crop fills the square.")] = "pad",
     every_image: Annotated[bool, typer.Option(help="All images of a study, not only the first.")] = False,
-    workers: Annotated[int | None, typer.Option(help="Threads; all cores by default.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
     strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
 ) -> None:
     """Decode images once into a memory-mapped cache; run again to add studies or to go on after a break."""
     from medtrim.data.cache import ImageCache, default_cache_path
     from medtrim.types import Provenance
+    from medtrim.types.outputs import check_output_folder
     from medtrim.types.tables import read_studies, rejects_to_table, write_table
 
     folder = output or default_cache_path(studies, size)
+    check_output_folder(folder)
     with progress_bar("decoding images") as progress:
         build = ImageCache.build(
             read_studies(studies),
@@ -115,8 +117,8 @@ def cache(
         write_table(
             rejects_to_table(build.rejects), rejects, Provenance("rejects", config={"size": size, "fit": fit})
         )
-    out.print(f"{len(build.cache)} images of {size} × {size} → {folder}")
-    out.print(f"decoded {build.decoded} ({len(build.changed)} changed at the source), reused {build.reused}")
+    say(f"{len(build.cache)} images of {size} × {size} → {folder}")
+    say(f"decoded {build.decoded} ({len(build.changed)} changed at the source), reused {build.reused}")
     report_rejects(len(build.rejects), str(rejects), strict=strict)
 
 
@@ -129,9 +131,9 @@ def verify(cache: Annotated[Path, typer.Argument(help="Cache folder.")]) -> None
     with progress_bar("verifying") as progress:
         broken = opened.broken(progress=progress)
     if broken:
-        err.print(f"[red]{len(broken)} of {len(opened)} images are damaged[/red]: {', '.join(broken[:10])}")
+        warn(", ".join(broken[:10]), label=f"{len(broken)} of {len(opened)} images are damaged:", style="red")
         raise typer.Exit(1)
-    out.print(f"{len(opened)} images are as they were written")
+    say(f"{len(opened)} images are as they were written")
 
 
 def _pair(text: str, wanted: str) -> tuple[str, str]:

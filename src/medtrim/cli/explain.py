@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from medtrim.cli.console import out
+from medtrim.cli.console import out, say
 
 if TYPE_CHECKING:
     from medtrim.entities.explain import Explanation, Piece
@@ -40,8 +40,11 @@ def explain(
     from medtrim.entities import explain as explaining
     from medtrim.errors import TableError
     from medtrim.types import Study
+    from medtrim.types.outputs import check_output
     from medtrim.types.tables import atomic_path
 
+    if html is not None:
+        check_output(html, report, *(ontology or ()))
     title = "report" if report is None else report.name
     try:
         text = sys.stdin.read() if report is None else report.read_text(encoding="utf-8-sig")
@@ -57,7 +60,7 @@ def explain(
     if html is not None:
         with atomic_path(html) as part:
             part.write_text(explaining.to_html([(title, explanation)]), encoding="utf-8")
-        out.print(f"page → {html}", soft_wrap=True)
+        say(f"page → {html}")
 
 
 def _print(explanation: Explanation) -> None:

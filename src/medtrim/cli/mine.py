@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medtrim.cli.console import err, out, progress_bar
+from medtrim.cli.console import progress_bar, say, warn
 
 if TYPE_CHECKING:
     from medtrim.mining.reading import EncodedCorpus
@@ -31,7 +31,7 @@ def mine(
     mode: Annotated[str | None, typer.Option(help="Score: faithful (the paper's code) or symmetric.")] = None,
     semi_hard: Annotated[float | None, typer.Option(help="Lowest score of a semi-hard negative.")] = None,
     ceiling: Annotated[float | None, typer.Option(help="A semi-hard negative scores below this.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     iterations: Annotated[int | None, typer.Option(help="Pools to draw.", rich_help_panel=POOL)] = None,
     pool_size: Annotated[int | None, typer.Option(help="Studies in a pool.", rich_help_panel=POOL)] = None,
     mini_pools: Annotated[int | None, typer.Option(help="Mini-pools a pool.", rich_help_panel=POOL)] = None,
@@ -71,7 +71,7 @@ def mine(
         Path | None, typer.Option(help="Studies table, for the patients.", rich_help_panel=CORPUS)
     ] = None,
     engine: Annotated[str, typer.Option(help="local or ray.", rich_help_panel=CORPUS)] = "local",
-    workers: Annotated[int, typer.Option(help="Processes, or Ray actors.", rich_help_panel=CORPUS)] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, or Ray actors.", rich_help_panel=CORPUS)] = 1,
     restart: Annotated[
         bool, typer.Option(help="Forget the shards of an unfinished run.", rich_help_panel=CORPUS)
     ] = False,
@@ -79,7 +79,9 @@ def mine(
     """Mine (anchor, positive, negative) triplets by the similarity of the studies' reports."""
     from medtrim.mining.reading import read_encoded
     from medtrim.mining.recipe import load_recipe
+    from medtrim.types.outputs import check_output
 
+    check_output(output, annotations, config, studies)
     options = {
         "miner": miner,
         "semi_hard": semi_hard,
@@ -181,14 +183,14 @@ def _finish(mined: MinedTriplets, corpus: EncodedCorpus, recipe: Recipe, output:
     table = mined.to_table(corpus.encoded.study_ids)
     write_table(table, output, corpus.provenance(recipe.to_dict(), seed, mined.counts))
     studies, distinct = len(corpus.encoded), corpus.encoded.distinct
-    out.print(f"{len(mined):,} triplets → {output}")
-    out.print(f"  {studies:,} studies, {distinct:,} distinct annotations")
+    say(f"{len(mined):,} triplets → {output}")
+    say(f"  {studies:,} studies, {distinct:,} distinct annotations")
     shown = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in mined.counts.items())
-    out.print(f"  {shown}")
+    say(f"  {shown}")
     means = f"positives {mined.positive_score.mean():.3f}, negatives {mined.negative_score.mean():.3f}"
-    out.print(f"  mean score: {means}")
+    say(f"  mean score: {means}")
     positive, negative = (int(np.bincount(mined.indices[:, role]).max()) for role in (1, 2))
-    out.print(f"  one study is a positive at most {positive:,} times, a negative at most {negative:,} times")
+    say(f"  one study is a positive at most {positive:,} times, a negative at most {negative:,} times")
     if recipe.miner == "corpus" and negative > MANY:
         _note(f"one study is the negative of {negative:,} triplets; `--slack 0.05` spreads them")
 
@@ -207,4 +209,4 @@ def _ontology_note(corpus: EncodedCorpus) -> list[str]:
 
 
 def _note(text: str) -> None:
-    err.print(f"[yellow]note:[/yellow] {text}")
+    warn(text, label="note:")

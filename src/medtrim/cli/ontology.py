@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from medtrim.cli.console import out
+from medtrim.cli.console import out, say
 
 Overlays = Annotated[
     list[Path] | None,
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def lint(ontology: Overlays = None) -> None:
     """List terms that cannot be reached, mean two things or stand twice; exit 1 if there are any."""
+    from rich.markup import escape
     from rich.table import Table
 
     from medtrim.entities import load_ontology
@@ -35,11 +36,11 @@ def lint(ontology: Overlays = None) -> None:
     issues = lint_ontology(loaded)
     shown = f"{loaded.name} {loaded.version} ({loaded.hash[:12]})"
     if not issues:
-        out.print(f"{shown}: no problems")
+        say(f"{shown}: no problems")
         return
-    table = Table("problem", "term", "where", title=shown)
+    table = Table("problem", "term", "where", title=escape(shown))
     for issue in issues:
-        table.add_row(issue.problem, issue.term, issue.detail)
+        table.add_row(issue.problem, escape(issue.term), escape(issue.detail))
     out.print(table)
     raise typer.Exit(1)
 
@@ -51,6 +52,7 @@ def coverage(
     least: Annotated[int, typer.Option(min=1, help="Leave out phrases seen less often.")] = 3,
 ) -> None:
     """Count what a corpus says near its findings that the ontology does not know."""
+    from rich.markup import escape
     from rich.table import Table
 
     from medtrim.data import read_corpus
@@ -66,7 +68,7 @@ def coverage(
     )
     table = Table("unknown phrase", "times", "reports")
     for phrase in found.unknown:
-        table.add_row(phrase.phrase, f"{phrase.count:,}", f"{phrase.reports:,}")
+        table.add_row(escape(phrase.phrase), f"{phrase.count:,}", f"{phrase.reports:,}")
     out.print(table)
 
 
@@ -84,15 +86,15 @@ def show(
     concept = loaded.concepts.get(name)
     descriptor = loaded.descriptors.get(name)
     if concept is not None:
-        out.print(f"finding {name!r}: category {concept.category}, reported as {', '.join(concept.reports_as)}")
-        out.print(f"  terms: {', '.join(concept.terms) or 'none'}")
+        say(f"finding {name!r}: category {concept.category}, reported as {', '.join(concept.reports_as)}")
+        say(f"  terms: {', '.join(concept.terms) or 'none'}")
         below = [other.name for other in loaded.concepts.values() if name in other.parents]
-        out.print(f"  narrower: {', '.join(below) or 'none'}")
+        say(f"  narrower: {', '.join(below) or 'none'}")
     elif descriptor is not None:
-        out.print(f"{descriptor.role} {name!r}: {descriptor.kind}")
-        out.print(f"  terms: {', '.join(descriptor.terms) or 'none'}")
+        say(f"{descriptor.role} {name!r}: {descriptor.kind}")
+        say(f"  terms: {', '.join(descriptor.terms) or 'none'}")
         meant = [key for key, row in loaded.data["compounds"].items() if name in row["means"]]
-        out.print(f"  part of: {', '.join(meant) or 'nothing'}")
+        say(f"  part of: {', '.join(meant) or 'nothing'}")
     else:
         close = difflib.get_close_matches(name, [*loaded.concepts, *loaded.descriptors], n=3)
         hint = f"; is {' or '.join(map(repr, close))} meant?" if close else ""

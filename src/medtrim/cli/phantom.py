@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from medtrim.cli.console import out, progress_bar
+from medtrim.cli.console import progress_bar, say
 
 
 def register(app: typer.Typer) -> None:
@@ -25,9 +25,12 @@ def phantom(
 ) -> None:
     """Draw chest radiographs with known findings and write a report for each."""
     from medtrim.data.phantom import make_corpus
+    from medtrim.types.outputs import check_output, check_output_folder
 
+    check_output_folder(output)
+    check_output(output / "studies.parquet")
     start = time.perf_counter()
     with progress_bar("drawing") as progress:
         make_corpus(studies, output, seed=seed, size=size, workers=workers, progress=progress)
     seconds = time.perf_counter() - start
-    out.print(f"{studies} studies in {seconds:.1f} s ({studies / seconds:.0f}/s) → {output / 'studies.parquet'}")
+    say(f"{studies} studies in {seconds:.1f} s ({studies / seconds:.0f}/s) → {output / 'studies.parquet'}")

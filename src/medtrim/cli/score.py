@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
-from medtrim.cli.console import out
+from medtrim.cli.console import out, say
 
 if TYPE_CHECKING:
     from medtrim.mining.explain import ScoreExplanation
@@ -41,17 +42,16 @@ def score(
 
 
 def _show(e: ScoreExplanation, settings: ScoreConfig) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     weights = settings.weights
-    out.print(f"anchor    {escape(e.anchor)}: {', '.join(e.anchor_diseases)}")
-    out.print(f"reference {escape(e.reference)}: {', '.join(e.reference_diseases)}")
+    say(f"anchor    {e.anchor}: {', '.join(e.anchor_diseases)}")
+    say(f"reference {e.reference}: {', '.join(e.reference_diseases)}")
     if e.shared:
         table = Table("shared disease", "kind", "anchor", "reference", "J")
         for s in e.shared:
             ours, theirs = s.anchor_adjectives, s.reference_adjectives
-            table.add_row(s.disease, "adjectives", _words(ours), _words(theirs), f"{s.adjective:.4f}")
+            table.add_row(Text(s.disease), "adjectives", _words(ours), _words(theirs), f"{s.adjective:.4f}")
             ours, theirs = s.anchor_directions, s.reference_directions
             table.add_row("", "directions", _words(ours), _words(theirs), f"{s.direction:.4f}")
         out.print(table)
@@ -67,5 +67,5 @@ def _show(e: ScoreExplanation, settings: ScoreConfig) -> None:
     out.print(f"S = {e.score:.6f}  ({settings.mode} mode)")
 
 
-def _words(words: tuple[str, ...]) -> str:
-    return ", ".join(words) or "∅"
+def _words(words: tuple[str, ...]) -> Text:
+    return Text(", ".join(words) or "∅")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medtrim.cli.console import err, out, progress_bar, report_rejects
+from medtrim.cli import devices
+from medtrim.cli.console import out, progress_bar, report_rejects, say, warn
 from medtrim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,9 +46,11 @@ def index(
         Path | None, typer.Option(help="Folder that relative image paths start from; the table's by default.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only studies of this split.")] = None,
-    thumbnail: Annotated[int, typer.Option(help="Side of the stored pictures in pixels; 0 stores none.")] = 256,
+    thumbnail: Annotated[
+        int, typer.Option(min=0, help="Side of the stored pictures in pixels; 0 stores none.")
+    ] = 256,
     copy_model: Annotated[bool, typer.Option(help="Copy the model into the index.")] = True,
-    device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1 …")] = "cpu",
+    device: Annotated[str, typer.Option(help=devices.HELP)] = devices.AUTO,
     strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
 ) -> None:
     """Embed studies with a trained model and make them searchable."""
@@ -55,8 +58,11 @@ def index(
     from medtrim.entities import annotate_corpus, split_sections
     from medtrim.search.index import build_index
     from medtrim.types import Provenance
+    from medtrim.types.outputs import check_output_folder
     from medtrim.types.tables import read_annotations, rejects_to_table, write_table
 
+    place = devices.choose_device(device)
+    check_output_folder(output)
     _quiet()
     reading = read_corpus(studies, split_sections=split_sections, patients="optional")
     chosen = select_split(reading.studies, split) if split else list(reading.studies)
@@ -75,14 +81,14 @@ def index(
             root=root,
             thumbnail=thumbnail,
             copy_model=copy_model,
-            device=device,
+            device=place,
             progress=progress,
         )
     rejects = (*reading.rejects, *build.rejects)
     listed = output / "rejects.parquet"
     if rejects:
         write_table(rejects_to_table(rejects), listed, Provenance("rejects"))
-    out.print(f"{build.studies} studies → {output}")
+    say(f"{build.studies} studies → {output}")
     report_rejects(len(rejects), str(listed), strict=strict)
 
 
@@ -97,9 +103,9 @@ def search(
     using: Annotated[str, typer.Option(help="With --study: ask by its image or text.")] = "image",
     disease: Annotated[str, typer.Option(help="Only studies that report this disease.")] = "",
     side: Annotated[str, typer.Option(help="Only findings on this side: left or right.")] = "",
-    k: Annotated[int, typer.Option("-k", help="How many studies to show.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many studies to show.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, reports included.")] = False,
-    device: Annotated[str, typer.Option(help="Where the model runs.")] = "cpu",
+    device: Annotated[str, typer.Option(help=devices.HELP)] = devices.AUTO,
 ) -> None:
     """Find the studies most like a text, an image or a study; say what agrees and what conflicts."""
     if sum(query is not None for query in (text, image, study)) != 1:
@@ -114,7 +120,7 @@ def search(
     from medtrim.search.wire import Answer
 
     _quiet()
-    searcher = Searcher.open(StudyIndex(index), device=device)
+    searcher = Searcher.open(StudyIndex(index), device=devices.choose_device(device))
     common: dict[str, Any] = {"against": against, "k": k, "filters": Filters(disease, side)}
     if text is not None:
         result = searcher.by_text(text, **common)
@@ -133,7 +139,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own demands a token.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8017,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8017,
     token: Annotated[
         str | None,
         typer.Option(
@@ -142,15 +148,15 @@ def serve(
     ] = None,
     certificate: Annotated[Path | None, typer.Option(help="TLS certificate (PEM).")] = None,
     key: Annotated[Path | None, typer.Option(help="TLS key (PEM).")] = None,
-    max_upload: Annotated[int, typer.Option(help="Largest upload in MiB.")] = 64,
-    device: Annotated[str, typer.Option(help="Where the model runs.")] = "cpu",
+    max_upload: Annotated[int, typer.Option(min=1, help="Largest upload in MiB.")] = 64,
+    device: Annotated[str, typer.Option(help=devices.HELP)] = devices.AUTO,
 ) -> None:
     """Serve an index as a web page and a JSON API, for this machine unless told otherwise."""
     from medtrim.search.guard import check_exposure, is_loopback
 
     check_exposure(host, token or None)
     if not is_loopback(host) and certificate is None:
-        err.print("[yellow]no --certificate: token, reports and images cross the network unencrypted[/yellow]")
+        warn("no --certificate: token, reports and images cross the network unencrypted")
     import uvicorn
 
     from medtrim.search.searcher import Searcher
@@ -158,12 +164,10 @@ def serve(
     from medtrim.search.store import StudyIndex
 
     _quiet()
-    searcher = Searcher.open(StudyIndex(index), device=device)
+    searcher = Searcher.open(StudyIndex(index), device=devices.choose_device(device))
     app = create_app(searcher, token=token or None, max_upload=max_upload * 2**20)
     shown = f"[{host}]" if ":" in host else host
-    out.print(
-        f"{len(searcher.index)} studies at {'https' if certificate else 'http'}://{shown}:{port}  (Ctrl+C ends)"
-    )
+    say(f"{len(searcher.index)} studies at {'https' if certificate else 'http'}://{shown}:{port}  (Ctrl+C ends)")
     uvicorn.run(
         app,
         host=host,
@@ -184,7 +188,7 @@ def _show(result: SearchResult) -> None:
     if result.findings:
         from medtrim.search import unmarked
 
-        out.print("query: " + ", ".join(mark.words for mark in unmarked(result.findings)), markup=False)
+        say("query: " + ", ".join(mark.words for mark in unmarked(result.findings)))
     table = Table("rank", "study", "similarity", "findings", "missing", box=None, pad_edge=False)
     for rank, hit in enumerate(result.hits, start=1):
         marks = ", ".join(_coloured(mark) for mark in hit.agreement.marks)

@@ -25,6 +25,7 @@ from medtrim.data.cache_index import (
 from medtrim.data.images import FITS, Fit, decode_square, read_source, strict_decoding
 from medtrim.errors import ConfigError, ImageError, TableError
 from medtrim.types import Reject, Study
+from medtrim.types.outputs import check_output_folder, writing
 from medtrim.types.tables import Progress, check_unique, no_progress
 
 _BLOCK = 256
@@ -88,14 +89,16 @@ def build_cache(
         `CacheBuild`; a study without a usable image is among its rejects and not in the cache.
 
     Raises:
-        ConfigError: size or fit is out of range, or the cache was made with another.
-        TableError: study ids repeat, or another process is building this cache.
+        ConfigError: size or fit is out of range, the cache was made with another, or `path` cannot be written to.
+        TableError: study ids repeat, another process is building this cache, or the disk is full.
     """
     if size < 1 or fit not in FITS:
         raise ConfigError(f"image cache: size {size} must be at least 1 and fit {fit!r} one of {', '.join(FITS)}")
     check_unique((s.study_id for s in studies), table="studies")
     folder, made = Path(path), CacheFormat(size, fit)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_output_folder(folder)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with _sole_builder(folder), strict_decoding():
         entries, next_row = _known(folder, made)
         jobs, rejects = _jobs(studies, entries, every_image=every_image)
@@ -151,12 +154,13 @@ class _Builder:
                     self.changed.append(job.study_id)
             self.done.append(entry)
         if images:
-            with (self.folder / PIXELS_NAME).open("r+b") as file:
-                file.seek(self.next_row * self.made.size**2)
-                file.write(np.stack(images).tobytes())
-                file.flush()
-                os.fsync(file.fileno())
-            append_journal(self.folder, fresh)
+            with writing(self.folder):
+                with (self.folder / PIXELS_NAME).open("r+b") as file:
+                    file.seek(self.next_row * self.made.size**2)
+                    file.write(np.stack(images).tobytes())
+                    file.flush()
+                    os.fsync(file.fileno())
+                append_journal(self.folder, fresh)
         self.next_row += len(images)
         self.decoded += len(images)
 

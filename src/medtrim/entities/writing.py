@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pyarrow.parquet as pq
 
 from medtrim.entities.ontology import Ontology
 from medtrim.types import ASSERTIONS, Provenance, schemas
+from medtrim.types.outputs import writing
 from medtrim.types.tables import Progress, no_progress
 
 # Rows of one Parquet row group. Fixed, because the bytes of the file depend on it.
 ROW_GROUP = 8192
+_Write = Callable[[list[pa.RecordBatch], int], list[pa.RecordBatch]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +47,18 @@ def write_annotations(
 
     The file appears under its name only when it is whole. What a killed run leaves is `.NAME.part` beside it, which
     the next run overwrites and which nothing reads.
+
+    Raises:
+        TableError: the system refuses (no folder, no permission, no room); the message names `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     schema = schemas.ANNOTATIONS.with_metadata(annotations_provenance(ontology).to_metadata())
     counts: dict[str, int] = dict.fromkeys(ASSERTIONS, 0)
     waiting: list[pa.RecordBatch] = []
     rows = done = 0
     try:
-        with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+        with _opened(part, path, schema) as write:
             for batch in batches:
                 waiting.append(batch)
                 rows += batch.num_rows
@@ -62,15 +67,35 @@ def write_annotations(
                 for row in pc.value_counts(assertions).to_pylist():
                     counts[row["values"]] += row["counts"]
                 while rows >= ROW_GROUP:
-                    waiting = _write_group(writer, waiting, ROW_GROUP)
+                    waiting = write(waiting, ROW_GROUP)
                     rows -= ROW_GROUP
                 progress(done, total)
             if rows:
-                _write_group(writer, waiting, rows)
-        part.replace(path)
+                write(waiting, rows)
+        with writing(path):
+            part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        if part.parent.is_dir():
+            part.unlink(missing_ok=True)
     return Written(done, counts)
+
+
+@contextmanager
+def _opened(part: Path, path: Path, schema: pa.Schema) -> Iterator[_Write]:
+    """What writes a row group to `part`. Only writing is put down to `path`: the reports are read in between."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer = pq.ParquetWriter(part, schema, compression="zstd")
+
+    def write(waiting: list[pa.RecordBatch], rows: int) -> list[pa.RecordBatch]:
+        with writing(path):
+            return _write_group(writer, waiting, rows)
+
+    try:
+        yield write
+    finally:
+        with writing(path):
+            writer.close()
 
 
 def _write_group(writer: pq.ParquetWriter, waiting: list[pa.RecordBatch], rows: int) -> list[pa.RecordBatch]:

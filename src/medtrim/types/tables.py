@@ -15,25 +15,31 @@ import pyarrow.parquet as pq
 
 from medtrim.errors import TableError
 from medtrim.types import schemas
+from medtrim.types.outputs import writing
 from medtrim.types.provenance import Provenance
 from medtrim.types.records import Annotation, Finding, Mention, Reject, Study, Triplet
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` when the block ends well, and vanishes when not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    """A temporary path beside `path` that becomes `path` when the block ends well, and vanishes when not.
+
+    Raises:
+        TableError: the system refuses (no such folder, no permission, no room); the message names `path`.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            umask = os.umask(0)
+            os.umask(umask)
+            part.chmod(0o666 & ~umask)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def write_table(table: pa.Table, path: Path | str, provenance: Provenance) -> None:
