@@ -31,6 +31,15 @@ test: lint
 test-slow: setup
 	$(BIN)/pytest -m slow
 
+# The README's table and docs/results.md: eight methods, three seeds; about forty minutes on two cores.
+experiments: setup
+	$(BIN)/medtrim experiment readme --output runs/experiments
+	$(BIN)/medtrim experiment table runs/experiments --into README.md --docs docs/results.md
+
+# Every method with its tuning and five seeds: hours.
+experiments-full: setup
+	$(BIN)/medtrim experiment full --output runs/experiments-full
+
 # Ray is large and nobody without a cluster needs it, so it is installed for its own tests only.
 test-ray: setup
 	$(BIN)/python -m pip install --quiet --editable ".[test,ray]"
