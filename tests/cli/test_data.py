@@ -101,6 +101,22 @@ def test_nothing_usable_is_an_error_that_points_to_the_reasons(tmp_path):
     assert (tmp_path / "s.rejects.parquet").exists()
 
 
+def test_too_few_patients_for_the_splits_still_writes_the_rejects(tmp_path):
+    (tmp_path / "t.csv").write_text("study_id,patient_id,findings\na,p,Clear.\nb,q,Edema.\nc,r,\n")
+    result = run("data", "import", tmp_path / "t.csv", "-o", tmp_path / "s.parquet")
+    assert isinstance(result.exception, TableError)
+    assert "--split none" in str(result.exception)
+    assert len(pq.read_table(tmp_path / "s.rejects.parquet")) == 1
+
+
+def test_six_studies_are_enough(tmp_path):
+    lines = [f"s{i},p{i},Edema." for i in range(6)]
+    (tmp_path / "t.csv").write_text("\n".join(["study_id,patient_id,findings", *lines]) + "\n")
+    result = run("data", "import", tmp_path / "t.csv", "-o", tmp_path / "s.parquet")
+    assert result.exit_code == 0, result.output
+    assert {s.split for s in read_studies(tmp_path / "s.parquet")} == {"train", "val", "test"}
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [

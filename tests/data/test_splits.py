@@ -56,8 +56,29 @@ def test_bad_requests():
         assign_splits([Study("a", "")])
     with pytest.raises(ConfigError, match="add up"):
         assign_splits(corpus(5), fractions={"train": 0.5})
-    with pytest.raises(TableError, match="got no patient"):
-        assign_splits(corpus(1))
+    with pytest.raises(TableError, match="got no patient.*`--split none`"):
+        assign_splits(corpus(2))
     with pytest.raises(TableError, match="splits found: 'train'"):
         select_split([Study("a", "p", split="train")], "test")
     assert [s.split for s in assign_splits(corpus(9), fractions={"train": 1.0, "test": 0.0})] == ["train"] * 27
+
+
+@pytest.mark.parametrize("patients", [3, 4, 6, 10])
+def test_no_split_of_a_small_corpus_stays_empty(patients):
+    for seed in range(20):
+        studies = corpus(patients)
+        assigned = assign_splits(studies, seed=seed)
+        assert {s.split for s in assigned} == {"train", "val", "test"}
+        check_patient_overlap(assigned)
+        by_id = {s.study_id: s.split for s in assigned}
+        assert {s.study_id: s.split for s in assign_splits(studies[::-1], seed=seed)} == by_id
+
+
+def test_filling_a_split_moves_one_patient_of_the_largest():
+    whole = {f"s{p}-0": "train" for p in range(6)}
+    filled = {s.study_id: s.split for s in assign_splits(corpus(6, each=1), fractions=ALMOST_ALL, seed=5)}
+    assert {s.split for s in assign_splits(corpus(6, each=1), fractions={"train": 1.0}, seed=5)} == {"train"}
+    assert sorted(filled[s] for s in whole) == ["test"] + ["train"] * 5
+
+
+ALMOST_ALL = {"train": 1 - 1e-8, "test": 1e-8}

@@ -10,6 +10,7 @@ from transformers import AutoModel, AutoTokenizer, VisionTextDualEncoderModel, p
 
 from medtrim.errors import ModelError
 from medtrim.models import encode_images, load_checkpoint, read_facts, save_checkpoint, to_pixel_values
+from medtrim.models.checkpoint import is_local
 from medtrim.types import Provenance
 
 PROVENANCE = Provenance(kind="checkpoint", config={"steps": 3}, seed=7)
@@ -85,3 +86,40 @@ def test_a_missing_part_is_an_error(folder):
     with pytest.raises(ModelError, match="nowhere"):
         load_checkpoint(folder / "nowhere")
     assert read_facts(folder / "nowhere") == {}
+
+
+def test_a_mistyped_path_is_never_looked_up_on_the_hub(folder, monkeypatch):
+    def network(*_, **__):
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("transformers.utils.hub.hf_hub_download", network)
+    monkeypatch.chdir(folder.parent)
+    (folder.parent / "runs" / "one").mkdir(parents=True)
+    (folder.parent / "file").write_bytes(b"")
+    for name in (
+        "checkpiont",
+        "runs/modle",
+        "runs/one/modle",
+        "a/b/c",
+        "./a",
+        "../a/b",
+        "~/a",
+        "/a/b",
+        folder / "x",
+    ):
+        with pytest.raises(ModelError, match="no checkpoint there.*OUT/model"):
+            load_checkpoint(name)
+    for name in ("file", folder.parent / "file"):
+        with pytest.raises(ModelError, match="is a file"):
+            load_checkpoint(name)
+    folder.rename(folder.parent / "runs" / "one" / "model")
+    with pytest.raises(ModelError, match="runs/one holds no checkpoint.*runs/one/model is one"):
+        load_checkpoint("runs/one")
+    assert load_checkpoint("runs/one/model").max_tokens == 64
+
+
+def test_a_hub_name_is_still_one(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    (folder.parent / "runs").mkdir()
+    assert not is_local("owner/name")
+    assert is_local("runs/name")

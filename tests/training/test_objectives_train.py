@@ -41,8 +41,7 @@ def assert_close(ours, theirs):
 
 @pytest.mark.parametrize("objective", ["medtrim", "gloria", "cxr-clip"])
 def test_gradient_caching_equals_the_plain_step(recipe, tmp_path, objective):
-    if objective not in OBJECTIVES:
-        pytest.skip(f"no objective {objective}")
+    assert objective in OBJECTIVES
     base = {"objective": {"name": objective}}
     plain = weights_after(recipe, tmp_path, "plain", base)
     cached = weights_after(recipe, tmp_path, "cached", base, {"batch": {"chunk": 5}})

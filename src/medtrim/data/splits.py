@@ -26,22 +26,24 @@ def assign_splits(
     else: studies that are added later leave everybody where they are, and the order of the table plays no part.
     The shares are met in expectation; of 129 patients, 13 ± 3 fall into a tenth.
 
+    Only in a corpus so small that a split with a share got nobody does it depend on the other patients: one of the
+    largest split moves there, the first by another hash of (seed, patient id).
+
     Patients with a split already keep it, unless `overwrite`; their studies without one go with them.
 
     Raises:
         ConfigError: the fractions are negative or do not add up to 1.
-        TableError: a study has no patient id, a patient is in two splits, or a split with a share got no patient.
+        TableError: a study has no patient id, a patient is in two splits, or there are fewer patients than splits
+            with a share.
     """
     if any(share < 0 for share in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-9:
         raise ConfigError(f"split fractions must be at least 0 and add up to 1: {dict(fractions)}")
     check_patients_named(studies)
     given = {} if overwrite else _given(studies)
-    assigned = [replace(s, split=given.get(s.patient_id) or _drawn(s.patient_id, fractions, seed)) for s in studies]
-    got = {s.split for s in assigned}
-    empty = [name for name, share in fractions.items() if share > 0 and name not in got]
-    if empty and not given:
-        raise TableError(f"split {empty[0]!r} got no patient: the corpus is too small for it; try another seed")
-    return assigned
+    drawn = {s.patient_id: given.get(s.patient_id) or _drawn(s.patient_id, fractions, seed) for s in studies}
+    if not given:
+        drawn = _without_empty_splits(drawn, fractions, seed)
+    return [replace(s, split=drawn[s.patient_id]) for s in studies]
 
 
 def check_patient_overlap(studies: Iterable[Study]) -> None:
@@ -93,9 +95,30 @@ def _given(studies: Iterable[Study]) -> dict[str, str]:
     return {patient: study.split for patient, study in first.items()}
 
 
+def _without_empty_splits(drawn: Mapping[str, str], fractions: Mapping[str, float], seed: int) -> Mapping[str, str]:
+    """`drawn` (patient → split) with a patient of the largest split in each split with a share that got none."""
+    wanted = [name for name, share in fractions.items() if share > 0]
+    members = {name: sorted(p for p, split in drawn.items() if split == name) for name in wanted}
+    empty = [name for name in wanted if not members[name]]
+    if empty and len(drawn) < len(wanted):
+        raise TableError(
+            f"split {empty[0]!r} got no patient: {len(drawn)} patient(s) cannot fill {len(wanted)} splits; "
+            "`--split none` leaves the studies without a split"
+        )
+    for name in empty:
+        largest = max(wanted, key=lambda split: len(members[split]))
+        moved = min(members[largest], key=lambda patient: _digest(f"{seed}\x00moved\x00{patient}"))
+        members[largest].remove(moved)
+        members[name].append(moved)
+    return {patient: name for name, patients in members.items() for patient in patients}
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=8).digest()
+
+
 def _drawn(patient_id: str, fractions: Mapping[str, float], seed: int) -> str:
-    digest = blake2b(f"{seed}\x00{patient_id}".encode(), digest_size=8).digest()
-    place = int.from_bytes(digest, "big") / 2**64
+    place = int.from_bytes(_digest(f"{seed}\x00{patient_id}"), "big") / 2**64
     edge = 0.0
     for name, share in fractions.items():
         edge += share

@@ -65,21 +65,53 @@ def write_bundle(bundle: EncoderBundle, folder: Path, provenance: Provenance, *,
 def load_checkpoint(source: Path | str) -> EncoderBundle:
     """Model (in eval mode), tokenizer and image processor from a folder or a hub name.
 
+    Only what can be no path here, a text OWNER/NAME without a folder OWNER, is looked up on the hub: a mistyped
+    path must not leave the machine.
+
     Raises:
-        ModelError: it is no dual encoder, or a part of it is missing.
+        ModelError: there is no checkpoint there, it is no dual encoder, or a part of it is missing.
     """
-    name = str(source)
+    name, local = str(source), is_local(source)
+    if local:
+        _check_folder(Path(source))
     try:
         with quiet():
+            model = VisionTextDualEncoderModel.from_pretrained(name, local_files_only=local)
             bundle = EncoderBundle(
-                model=VisionTextDualEncoderModel.from_pretrained(name).train(False),
-                tokenizer=AutoTokenizer.from_pretrained(name),
-                image_processor=AutoImageProcessor.from_pretrained(name),  # type: ignore[no-untyped-call]
+                model=model.train(False),
+                tokenizer=AutoTokenizer.from_pretrained(name, local_files_only=local),
+                image_processor=AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+                    name, local_files_only=local
+                ),
             )
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise ModelError(f"checkpoint {name!r} cannot be loaded: {error}") from error
     check_bundle(bundle)
     return bundle
+
+
+def is_local(source: Path | str) -> bool:
+    """Whether `source` means a folder of this machine, whether or not there is one, and not a model of the hub.
+
+    A hub name is OWNER/NAME: one slash, no leading dot, slash or tilde. It is taken for a path all the same where
+    a folder OWNER exists.
+    """
+    if isinstance(source, Path) or Path(source).exists() or source.startswith((".", "/", "~")) or "\\" in source:
+        return True
+    owner, slash, rest = source.partition("/")
+    return not slash or not rest or "/" in rest or Path(owner).exists()
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.exists():
+        raise ModelError(
+            f"{folder}: no checkpoint there; a run's checkpoint lies in OUT/model, a hub's is OWNER/NAME"
+        )
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is a file: a checkpoint is a folder, of a run OUT/model")
+    if not (folder / "config.json").exists():
+        hint = f"; {folder / 'model'} is one" if (folder / "model" / "config.json").exists() else ""
+        raise ModelError(f"{folder} holds no checkpoint (no config.json){hint}")
 
 
 def read_facts(folder: Path | str) -> Mapping[str, Any]:
