@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medtrim.cli.console import err, out, progress_bar, report_rejects
-from medtrim.errors import ConfigError
+from medtrim.cli import devices
+from medtrim.cli.console import out, progress_bar, report_rejects, say, warn
 
 if TYPE_CHECKING:
-    from medtrim.evaluation import EvaluationResult
-    from medtrim.types import Annotation, Contradictions
+    from medtrim.evaluation import EvaluationResult, Figure
 
 # What the terminal shows; the folder has everything.
 HEADLINE = ("R@1", "R@10", "disease P@10", "fine P@10", "nDCG@10", "attribute AUC", "disease AUC",
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     checkpoint: Annotated[str, typer.Argument(help="Checkpoint folder, or a hub name.")],
-    studies: Annotated[Path, typer.Option(help="Studies table.")],
+    studies: Annotated[Path, typer.Option(help="Studies table, or a corpus whose studies have a split.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for metrics.parquet, evaluation.json …")],
     annotations: Annotated[Path | None, typer.Option(help="Annotations table that says what is true.")] = None,
     truth_column: Annotated[
@@ -39,27 +39,32 @@ def evaluate(
     cache: Annotated[Path | None, typer.Option(help="Image cache folder; without one the files are read.")] = None,
     method: Annotated[str | None, typer.Option(help="Name in the tables; the checkpoint's by default.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="Prompts file (YAML) instead of the packaged one.")] = None,
-    resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of bootstrap and probes.")] = 0,
-    min_count: Annotated[int, typer.Option(help="Studies with and without a label for it to be judged.")] = 5,
+    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of bootstrap and probes.")] = 0,
+    min_count: Annotated[int, typer.Option(min=1, help="Studies with and without a label to judge it by.")] = 5,
     probes: Annotated[bool, typer.Option(help="Fit linear probes.")] = True,
     zero_shot: Annotated[bool, typer.Option(help="Classify by prompts.")] = True,
-    batch_size: Annotated[int, typer.Option(help="Studies encoded at once.")] = 64,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")] = "cpu",
+    batch_size: Annotated[int, typer.Option(min=1, help="Studies encoded at once.")] = 64,
+    device: Annotated[str, typer.Option(help=devices.HELP)] = devices.AUTO,
     strict: Annotated[bool, typer.Option(help="Exit with an error if a study was left out.")] = False,
 ) -> None:
     """Judge a checkpoint: retrieval in four directions, zero-shot and linear-probe classification."""
+    from medtrim.cli.evaluation_input import read_input, read_truth
     from medtrim.data import ImageCache
     from medtrim.evaluation import EvaluationOptions, write_evaluation
     from medtrim.evaluation import evaluate as run
     from medtrim.evaluation.prompts import load_prompts
     from medtrim.models import load_checkpoint
     from medtrim.types import Provenance
-    from medtrim.types.tables import read_studies, rejects_to_table, write_table
+    from medtrim.types.outputs import check_output_folder
+    from medtrim.types.tables import rejects_to_table, write_table
 
-    truth, contradictions = _truth(studies, annotations, truth_column)
+    place = devices.choose_device(device)
+    check_output_folder(output)
+    truth = read_truth(studies, annotations, truth_column)
+    read = read_input(studies, (split,))
     bundle = load_checkpoint(checkpoint)
-    bundle.model.to(device)  # type: ignore[arg-type]
+    bundle.model.to(place)  # type: ignore[arg-type]
     options = EvaluationOptions(
         resamples=resamples,
         seed=seed,
@@ -67,16 +72,16 @@ def evaluate(
         probes=probes,
         zero_shot=zero_shot,
         batch_size=batch_size,
-        contradictions=contradictions,
+        contradictions=truth.contradictions,
     )
     with progress_bar("embedding studies") as progress:
         result = run(
             bundle,
-            read_studies(studies),
-            truth,
+            read.studies,
+            truth.annotations,
             method=method or Path(checkpoint).name,
             cache=ImageCache(cache) if cache else None,
-            root=studies.parent,
+            root=read.root,
             split=split,
             train_split=train_split,
             tune_split=tune_split,
@@ -85,13 +90,13 @@ def evaluate(
             progress=progress,
         )
     write_evaluation(result, output)
-    rejects = result.embeddings.rejects if result.embeddings else ()
+    rejects = (*read.rejects, *(result.embeddings.rejects if result.embeddings else ()))
     path = output / "rejects.parquet"
     path.unlink(missing_ok=True)
     if rejects:
         write_table(rejects_to_table(rejects), path, Provenance("rejects"))
     _show(result)
-    out.print(f"all figures → {output}")
+    say(f"all figures → {output}")
     report_rejects(len(rejects), str(path), strict=strict)
 
 
@@ -103,35 +108,49 @@ def compare(
     ] = None,
 ) -> None:
     """Differences first − second over the same queries, with paired 95 % intervals."""
+    from rich.markup import escape
     from rich.table import Table
 
     from medtrim.evaluation import compare as run
-    from medtrim.evaluation import read_evaluation, write_comparison
+    from medtrim.evaluation import left_out, read_evaluation, write_comparison
+    from medtrim.types.outputs import check_output
 
     one, two = read_evaluation(first), read_evaluation(second)
+    if output is not None:
+        check_output(output, *sorted(first.iterdir()), *sorted(second.iterdir()))
     differences = run(one, two)
     if output is not None:
         write_comparison(differences, output, first=one, second=two)
-    table = Table("", "metric", one.method, two.method, "difference", "95 % interval", "p", title_justify="left")
+    names = map(escape, (one.method, two.method))
+    table = Table("", "metric", *names, "difference", "95 % interval", "p", title_justify="left")
     for d in differences:
         if (d.metric in HEADLINE and d.queries == "abnormal") or d.label == "macro":
             name = d.metric if d.task == "retrieval" else f"{d.task} {d.metric}"
-            numbers = (f"{100 * v:.1f}" for v in (d.first, d.second))
-            bounds = f"{100 * d.low:+.1f} … {100 * d.high:+.1f}"
-            table.add_row(d.direction, name, *numbers, f"{100 * d.value:+.1f}", bounds, f"{d.p:.3f}")
+            numbers = (percent(v) for v in (d.first, d.second))
+            bounds = d.why_no_interval or f"{100 * d.low:+.1f} … {100 * d.high:+.1f}"
+            table.add_row(
+                d.direction,
+                name,
+                *numbers,
+                percent(d.value, signed=True),
+                bounds,
+                f"{d.p:.3f}" if math.isfinite(d.p) else "–",
+            )
     out.print(table)
+    for task, why in left_out(one, two).items():
+        warn(f"{task} is not compared: {why}", label="note:")
 
 
-def _truth(studies: Path, annotations: Path | None, column: str | None) -> tuple[list[Annotation], Contradictions]:
-    from medtrim.evaluation.truth import annotations_of_column, contradictions_of
-    from medtrim.types import DEFAULT_CONTRADICTIONS
-    from medtrim.types.tables import read_annotations
+def percent(value: float, *, signed: bool = False) -> str:
+    """A share in percent, `–` where it is not defined."""
+    return f"{100 * value:{'+' if signed else ''}.1f}" if math.isfinite(value) else "–"
 
-    if (annotations is None) == (column is None):
-        raise ConfigError("say what is true: --annotations TABLE or --truth-column NAME, one of the two")
-    if annotations is not None:
-        return read_annotations(annotations), contradictions_of(annotations)
-    return annotations_of_column(studies, str(column)), DEFAULT_CONTRADICTIONS
+
+def with_interval(figure: Figure) -> str:
+    """A figure in percent with its interval, as far as they are defined."""
+    if not math.isfinite(figure.value) or not math.isfinite(figure.low):
+        return percent(figure.value)
+    return f"{percent(figure.value)} ({percent(figure.low)}–{percent(figure.high)})"
 
 
 def _show(result: EvaluationResult) -> None:
@@ -140,19 +159,23 @@ def _show(result: EvaluationResult) -> None:
 
     directions = list(dict.fromkeys(f.direction for f in result.figures if f.direction))
     facts = result.facts
-    out.print(f"{facts['studies']} studies of {facts['patients']} patients, {facts['normal']} of them normal")
+    say(f"{facts['studies']} studies of {facts['patients']} patients, {facts['normal']} of them normal")
     table = Table("abnormal queries, %", "n", *directions, title_justify="left")
     for metric in HEADLINE:
-        cells = {
-            f.direction: f"{100 * f.value:.1f} ({100 * f.low:.1f}–{100 * f.high:.1f})"
-            for f in result.figures
-            if f.metric == metric and f.queries == "abnormal"
-        }
-        n = max((f.n for f in result.figures if f.metric == metric and f.queries == "abnormal"), default=0)
-        table.add_row(metric, str(n), *(cells.get(d, "–") for d in directions))
+        found = [f for f in result.figures if f.metric == metric and f.queries == "abnormal"]
+        cells = {f.direction: with_interval(f) for f in found}
+        table.add_row(metric, str(max((f.n for f in found), default=0)), *(cells.get(d, "–") for d in directions))
     out.print(table)
     for f in result.figures:
         if f.label == "macro":
-            out.print(f"{f.task} {f.metric}: {100 * f.value:.1f} ({100 * f.low:.1f}–{100 * f.high:.1f})")
+            say(f"{f.task} {f.metric}: {with_interval(f)}")
+    if facts["trivial"]:
+        warn(
+            f"{', '.join(facts['trivial'])} reach past the gallery of {facts['studies']} studies: "
+            "they are 100 % for any model",
+            label="note:",
+        )
+    if facts["patients"] < 2:
+        warn("all studies are of one patient: there are no intervals", label="note:")
     if facts["labels_left_out"]:
-        err.print(f"too rare to be judged: {', '.join(facts['labels_left_out'])}")
+        warn(f"too rare to be judged: {', '.join(facts['labels_left_out'])}", style="")

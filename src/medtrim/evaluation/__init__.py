@@ -1,7 +1,7 @@
 """What an aligned model is worth: retrieval, classification, and intervals for both."""
 
 from medtrim.evaluation.bootstrap import PatientBootstrap
-from medtrim.evaluation.compare import Difference, compare, write_comparison
+from medtrim.evaluation.compare import Difference, compare, left_out, write_comparison
 from medtrim.evaluation.embed import (
     Embeddings,
     embed_images,
@@ -36,6 +36,7 @@ __all__ = [
     "evaluate",
     "evaluate_embeddings",
     "evaluate_retrieval",
+    "left_out",
     "make_reference",
     "read_embeddings",
     "read_evaluation",

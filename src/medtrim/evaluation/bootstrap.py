@@ -60,6 +60,10 @@ class PatientBootstrap:
         """Weights by study; counts are small whole numbers, so single precision is exact."""
         return np.ascontiguousarray(self.weights.T[self.patient_of], dtype=np.float32)
 
+    def patients_of(self, studies: Integer[np.ndarray, " chosen"]) -> int:
+        """How many patients `studies` (rows) are of."""
+        return len(np.unique(self.patient_of[studies]))
+
     def study_weights(self, studies: Integer[np.ndarray, " chosen"]) -> Float32[np.ndarray, "chosen resamples"]:
         """How often each of `studies` (rows) is in each resample."""
         return np.asarray(self._by_study[studies])

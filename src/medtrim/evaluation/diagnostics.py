@@ -44,8 +44,12 @@ def diagnose(
     counts = bootstrap.sums(np.ones((len(rows), 1)), rows)
     gaps = np.linalg.norm(sums / counts, axis=1)
     nothing = np.full(bootstrap.resamples, np.nan)
+    found = (
+        ("modality gap", modality_gap(image, text), gaps, ""),
+        ("effective rank", effective_rank(image), nothing, "image"),
+        ("effective rank", effective_rank(text), nothing, "text"),
+    )
     return [
-        make_figure("diagnostic", "modality gap", modality_gap(image, text), gaps, n=len(rows)),
-        make_figure("diagnostic", "effective rank", effective_rank(image), nothing, n=len(rows), label="image"),
-        make_figure("diagnostic", "effective rank", effective_rank(text), nothing, n=len(rows), label="text"),
+        make_figure("diagnostic", metric, value, replicates, n=len(rows), patients=bootstrap.patients, label=label)
+        for metric, value, replicates, label in found
     ]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.diagnostics import diagnose
 from medtrim.evaluation.embed import Embeddings, embed_studies, embed_texts
 from medtrim.evaluation.figures import Figure
+from medtrim.evaluation.fingerprint import Parts, fingerprint_of, probe_parts, studies_fingerprint, zero_shot_parts
 from medtrim.evaluation.linear_probe import FRACTIONS, linear_probe
 from medtrim.evaluation.prompts import PromptConfig, load_prompts
 from medtrim.evaluation.reference import Reference, make_reference
@@ -168,21 +168,26 @@ def evaluate_embeddings(
     image, text = test.embeddings.image, test.embeddings.text
     retrieval = evaluate_retrieval(image, text, test.reference, bootstrap, directions=options.directions)
     figures: list[Figure] = [*retrieval.figures, *diagnose(image, text, bootstrap)]
+    parts: dict[str, Parts] = {}
     if options.zero_shot and encode is not None:
-        figures += zero_shot(
+        prompts = prompts or load_prompts()
+        classified = zero_shot(
             image,
             test.reference,
             bootstrap,
             encode,
-            prompts or load_prompts(),
+            prompts,
             tuning_image=tuning.embeddings.image if tuning else None,
             tuning=tuning.reference if tuning else None,
             min_count=options.min_count,
         )
+        tuned = studies_fingerprint(tuning.reference if tuning else None, tuning.patients if tuning else ())
+        parts |= zero_shot_parts(_tasks(classified), prompts, tuned)
+        figures += classified
     if options.probes and train is not None:
         if set(train.patients) & set(test.patients):
             raise TableError("linear probe: a patient is in both the training and the test studies")
-        figures += linear_probe(
+        probed = linear_probe(
             train.embeddings.image,
             train.reference,
             train.patients,
@@ -194,15 +199,29 @@ def evaluate_embeddings(
             seed=options.seed,
             min_count=options.min_count,
         )
+        parts |= probe_parts(_tasks(probed), studies_fingerprint(train.reference, train.patients), options)
+        figures += probed
     return EvaluationResult(
         method=method,
         figures=tuple(figures),
-        fingerprint=_fingerprint(test, options),
-        facts=_facts(test, train, options),
+        fingerprint=fingerprint_of(test.reference, test.patients, options),
+        task_fingerprints=parts,
+        facts=_facts(test, train, options) | {"trivial": _trivial(retrieval.figures, len(test.reference))},
         queries=retrieval.queries,
         study_ids=test.reference.study_ids,
         embeddings=test.embeddings,
     )
+
+
+def _tasks(figures: Sequence[Figure]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f.task for f in figures))
+
+
+def _trivial(figures: Sequence[Figure], studies: int) -> list[str]:
+    """Metrics whose cut takes in the whole gallery, so that any model reaches 100 %; without its own, one less."""
+    reach = {f.metric: studies if f.own_in_gallery else studies - 1 for f in figures if f.task == "retrieval"}
+    cuts = {m: re.fullmatch(r"R@(\d+)|(?:disease|fine) P@(\d+)", m) for m in reach}
+    return [m for m, cut in cuts.items() if cut and int(cut[1] or cut[2]) >= reach[m]]
 
 
 def _facts(test: Judged, train: Judged | None, options: EvaluationOptions) -> dict[str, Any]:
@@ -219,30 +238,3 @@ def _facts(test: Judged, train: Judged | None, options: EvaluationOptions) -> di
         "probes": "made" if train is not None and options.probes else "no training studies",
         "options": {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()},
     }
-
-
-def _fingerprint(test: Judged, options: EvaluationOptions) -> str:
-    """Of studies, patients, truth, contradictions and bootstrap: what a paired comparison must have in common."""
-    digest = blake2b(digest_size=16)
-    for study_id, patient, annotation in zip(test.reference.study_ids, test.patients, _truth(test), strict=True):
-        digest.update(f"{study_id}\x00{patient}\x00{annotation}\x01".encode())
-    digest.update(f"{options.resamples} {options.seed} {options.min_count} {list(options.diseases)}".encode())
-    axes = {axis: dict(sorted(levels.items())) for axis, levels in sorted(options.contradictions.axes.items())}
-    digest.update(json.dumps(axes).encode())
-    return digest.hexdigest()
-
-
-def _truth(test: Judged) -> list[str]:
-    encoded = test.reference.encoded
-    rows = []
-    for i in range(len(test.reference)):
-        d = encoded.inverse[i]
-        parts = [
-            f"{disease}:{encoded.adjective_sets.members(int(a))}:{encoded.direction_sets.members(int(s))}"
-            for disease, a, s in zip(
-                test.reference.diseases, encoded.adjective_codes[d], encoded.direction_codes[d], strict=True
-            )
-            if a >= 0
-        ]
-        rows.append("|".join(parts))
-    return rows

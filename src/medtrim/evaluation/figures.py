@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float64, Integer
 
-from medtrim.evaluation.bootstrap import PatientBootstrap, Replicates, interval
+from medtrim.evaluation.bootstrap import Interval, PatientBootstrap, Replicates, interval
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Figure:
         task: `retrieval`, `zero-shot`, `zero-shot side` (…), `probe 10%` (…) or `diagnostic`.
         metric: what was measured, such as `disease P@10` or `AUROC` (docs/evaluation.md defines each).
         n: queries or studies that it rests on; those that leave it undefined are not among them.
+        patients: of those studies; None where that is not known (evaluations written by an older version).
         direction: `i2t`, `t2i`, `i2i`, `t2t` (query to gallery), or empty.
         queries: `abnormal` (the headline), `normal`, `all`, or empty where there are no queries.
         label: disease or descriptor contrast of a classification, `macro` for the mean over labels, or empty.
@@ -35,6 +36,7 @@ class Figure:
     queries: str = ""
     label: str = ""
     own_in_gallery: bool | None = None
+    patients: int | None = None
     replicates: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
 
     @property
@@ -50,13 +52,14 @@ def make_figure(
     replicates: Replicates,
     *,
     n: int,
+    patients: int | None = None,
     direction: str = "",
     queries: str = "",
     label: str = "",
     own_in_gallery: bool | None = None,
 ) -> Figure:
-    """A figure with the percentile interval of its replicates."""
-    bounds = interval(replicates)
+    """A figure with the percentile interval of its replicates; without one (NaN) where it rests on one patient."""
+    bounds = interval(replicates) if patients is None or patients >= 2 else Interval(float("nan"), float("nan"))
     return Figure(
         task=task,
         metric=metric,
@@ -68,6 +71,7 @@ def make_figure(
         queries=queries,
         label=label,
         own_in_gallery=own_in_gallery,
+        patients=patients,
         replicates=replicates,
     )
 
@@ -103,19 +107,20 @@ def figure_of(
     top, bottom, rows = values.numerator[defined], values.denominator[defined], queries[defined]
     total = float(bottom.sum())
     value = float(top.sum()) / total if total > 0 else float("nan")
+    patients = bootstrap.patients_of(rows[bottom > 0])
     figure = make_figure(
         "retrieval",
         values.metric,
         value,
         bootstrap.ratio(top, bottom, rows),
         n=len(rows),
+        patients=patients,
         direction=direction,
         queries=group,
         own_in_gallery=own_in_gallery,
     )
-    if value not in (0.0, 1.0):
+    if value not in (0.0, 1.0) or patients < 2:
         return figure
-    patients = len(np.unique(bootstrap.patient_of[rows[bottom > 0]]))
     low, high = bound_at_the_edge(value, patients)
     return replace(figure, low=low, high=high)
 

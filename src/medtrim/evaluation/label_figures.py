@@ -27,13 +27,25 @@ class ScoredLabel:
     threshold: float
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many studies a label is judged on, and of how many patients."""
+
+    studies: int
+    patients: int
+
+
 def label_figures(
     task: str, labels: Sequence[ScoredLabel], bootstrap: PatientBootstrap, *, metrics: Sequence[str] = METRICS
 ) -> list[Figure]:
     """Each metric of each label, and as label `macro` the unweighted mean over them; nothing without labels."""
     scored = {label.name: score(label, bootstrap) for label in labels}
-    sizes = {label.name: len(label.scores) for label in labels}
+    sizes = {label.name: Size(len(label.scores), _patients(label, bootstrap)) for label in labels}
     return figures_of(task, scored, sizes, metrics=metrics)
+
+
+def _patients(label: ScoredLabel, bootstrap: PatientBootstrap) -> int:
+    return bootstrap.patients if label.rows is None else bootstrap.patients_of(label.rows)
 
 
 def score(label: ScoredLabel, bootstrap: PatientBootstrap) -> LabelScores:
@@ -43,18 +55,21 @@ def score(label: ScoredLabel, bootstrap: PatientBootstrap) -> LabelScores:
 
 
 def figures_of(
-    task: str, scored: dict[str, LabelScores], sizes: dict[str, int], *, metrics: Sequence[str] = METRICS
+    task: str, scored: dict[str, LabelScores], sizes: dict[str, Size], *, metrics: Sequence[str] = METRICS
 ) -> list[Figure]:
     """The figures of labels that are scored already."""
     figures = []
     for metric in metrics if scored else ():
         for label, result in scored.items():
             values = result.values[metric], result.replicates[metric]
-            figures.append(make_figure(task, metric, *values, n=sizes[label], label=label))
+            size = sizes[label]
+            figures.append(make_figure(task, metric, *values, n=size.studies, patients=size.patients, label=label))
         mean = float(np.mean([s.values[metric] for s in scored.values()]))
-        n = max(sizes[label] for label in scored)
+        n, patients = (max(getattr(sizes[x], field) for x in scored) for field in ("studies", "patients"))
         stacked = np.stack([s.replicates[metric] for s in scored.values()])
-        figures.append(make_figure(task, metric, mean, mean_of_defined(stacked), n=n, label=MACRO))
+        figures.append(
+            make_figure(task, metric, mean, mean_of_defined(stacked), n=n, patients=patients, label=MACRO)
+        )
     return figures
 
 

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.figures import Figure
-from medtrim.evaluation.label_figures import ScoredLabel, figures_of, mean_of_defined, score
+from medtrim.evaluation.label_figures import ScoredLabel, Size, figures_of, mean_of_defined, score
 from medtrim.evaluation.label_metrics import LabelScores, best_threshold
 from medtrim.evaluation.reference import Reference
 from medtrim.evaluation.zero_shot import MIN_COUNT, disease_labels, enough
@@ -51,7 +51,7 @@ def linear_probe(
         raise TableError("linear probe: no training study")
     truth = {n: p for n, p in disease_labels(reference).items() if enough(p, min_count)}
     known = disease_labels(train)
-    sizes = {name: len(image) for name in truth}
+    sizes = {name: Size(len(image), bootstrap.patients) for name in truth}
     figures: list[Figure] = []
     for fraction in fractions:
         draws: list[dict[str, LabelScores]] = []

@@ -14,6 +14,7 @@ import pyarrow as pa
 from medtrim.errors import TableError
 from medtrim.evaluation.embed import Embeddings, read_embeddings, write_embeddings
 from medtrim.evaluation.figures import Figure
+from medtrim.evaluation.fingerprint import Parts
 from medtrim.evaluation.retrieval import QueryTable
 from medtrim.types import Provenance
 from medtrim.types.tables import atomic_path, read_table, write_table
@@ -38,8 +39,11 @@ _SCHEMA = pa.schema(
         ("high", pa.float64()),
         ("n", pa.int64()),
         ("own_in_gallery", pa.bool_()),
+        ("patients", pa.int64()),
     ]
 )
+# What evaluations of an older version have, too.
+_REQUIRED = pa.schema([field for field in _SCHEMA if field.name != "patients"])
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class EvaluationResult:
         figures: every number with its interval.
         fingerprint: of the test set's studies, patients and truth and of the bootstrap; equal fingerprints can be
             compared pair by pair.
+        task_fingerprints: task → what else its figures depend on and a comparison must have in common (prompts,
+            training studies …) with a hash each.
         facts: counts, options, what was left out and why.
         queries: per-query values; empty where read back from disk.
         embeddings: of the test studies, None where they were not kept.
@@ -63,6 +69,7 @@ class EvaluationResult:
     queries: tuple[QueryTable, ...] = ()
     study_ids: tuple[str, ...] = ()
     embeddings: Embeddings | None = None
+    task_fingerprints: Mapping[str, Parts] = field(default_factory=dict)
 
     def figure(
         self, metric: str, *, task: str = "retrieval", direction: str = "", queries: str = "", label: str = ""
@@ -114,6 +121,7 @@ def summary(result: EvaluationResult) -> dict[str, Any]:
     return {
         "method": result.method,
         "fingerprint": result.fingerprint,
+        "task_fingerprints": {task: dict(parts) for task, parts in result.task_fingerprints.items()},
         "facts": dict(result.facts),
         "figures": figures,
     }
@@ -130,7 +138,8 @@ def read_evaluation(folder: Path | str) -> EvaluationResult:
         facts = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TableError(f"{folder} holds no evaluation ({error})") from error
-    rows = read_table(folder / METRICS, _SCHEMA, table="metrics").select(_SCHEMA.names).to_pylist()
+    table = read_table(folder / METRICS, _REQUIRED, table="metrics")
+    rows = table.select([name for name in _SCHEMA.names if name in table.column_names]).to_pylist()
     replicates = read_table(
         folder / REPLICATES, pa.schema([("replicates", pa.list_(pa.float64()))]), table="replicates"
     )
@@ -146,6 +155,7 @@ def read_evaluation(folder: Path | str) -> EvaluationResult:
         figures=tuple(figures),
         fingerprint=facts["fingerprint"],
         facts=facts["facts"],
+        task_fingerprints=facts.get("task_fingerprints", {}),
         embeddings=embeddings,
         study_ids=embeddings.study_ids if embeddings is not None else (),
     )

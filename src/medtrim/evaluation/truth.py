@@ -21,7 +21,13 @@ def annotations_of_column(path: Path | str, column: str) -> list[Annotation]:
     path = Path(path)
     if not path.exists():
         raise TableError(f"studies: {path} does not exist")
-    names = pq.read_schema(path).names
+    try:
+        names = pq.read_schema(path).names
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TableError(
+            f"{path} is no Parquet table, and only such a one has a column of findings; bring the studies in with "
+            "`medtrim data import`, or give the truth as an annotations table"
+        ) from error
     check_columns(names, ["study_id", column], table="studies")
     table = pq.read_table(path, columns=["study_id", column]).rename_columns(["study_id", "findings"])
     table = conform(table, schemas.ANNOTATIONS, table=f"studies, column {column!r}")
