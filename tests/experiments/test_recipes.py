@@ -94,6 +94,42 @@ def test_bad_options_are_named(options: dict[str, object], message: str) -> None
         recipe(**options)
 
 
+@pytest.mark.parametrize(
+    ("setting", "options", "advice"),
+    [
+        ("objective.name", {}, "--methods"),
+        ("seed", {}, "--seed"),
+        ("out", {}, "--output"),
+        ("data.studies", {}, "of this run"),
+        ("steps", {"steps": 5}, "--steps"),
+        ("epochs", {"steps": 5}, "--steps"),
+        ("epochs", {"epochs": 2.0}, "--epochs"),
+        ("batch.size", {"batch": 5}, "--batch"),
+        ("model.image_size", {"image_size": 64}, "--size"),
+        ("save_every", {"save_every": 5}, "--save-every"),
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_settings_that_an_option_decides_are_refused(
+    setting: str, options: dict[str, object], advice: str, *, nested: bool
+) -> None:
+    section, _, key = setting.partition(".")
+    settings = {section: {key: 1}} if nested and key else {setting: 1}
+    with pytest.raises(ConfigError, match=f"--set {setting} .*{advice}"):
+        recipe(settings=settings, **options)
+
+
+def test_triplet_methods_keep_their_own_batches() -> None:
+    with pytest.raises(ConfigError, match=r"--set batch\.sampler .*paper"):
+        recipe("paper", settings={"batch.sampler": "shuffle"})
+    assert recipe("clip", settings={"batch.sampler": "shuffle"}).batch.sampler == "shuffle"
+
+
+def test_settings_that_no_option_decides_hold() -> None:
+    made = recipe(settings={"steps": 9, "batch.size": 20, "model.image_size": 96, "evaluation.every": 0})
+    assert (made.steps, made.batch.size, image_size(made), made.evaluation.every) == (9, 20, 96, 0)
+
+
 def test_methods_are_chosen_by_key() -> None:
     assert [m.key for m in choose_methods(["clip", "medtrim"])] == ["clip", "medtrim"]
     with pytest.raises(ConfigError, match="unknown method 'clap'; allowed: medtrim, clip"):

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from medtrim.errors import ConfigError
 from medtrim.experiments.monitor import Silent
+from medtrim.experiments.records import forget
 from medtrim.experiments.stages import Done, Stage, StageBook, digest
 
 STAGE = Stage("draw", "draw phantoms", {"seed": 0, "n": 5}, ("corpus", "corpus/studies.txt"))
@@ -58,22 +60,85 @@ def test_other_inputs_run_it_again_and_sweep_first(tmp_path: Path, change: dict[
     assert not (tmp_path / "corpus" / "old.txt").exists()
 
 
-@pytest.mark.parametrize("gone", ["corpus/studies.txt", "state/draw.json"])
-def test_missing_files_run_it_again(tmp_path: Path, gone: str) -> None:
+def test_missing_files_run_it_again(tmp_path: Path) -> None:
     runs: list[int] = []
     StageBook(tmp_path, Silent()).run(STAGE, writer(tmp_path, runs))
-    (tmp_path / gone).unlink()
+    (tmp_path / "corpus" / "studies.txt").unlink()
     StageBook(tmp_path, Silent()).run(STAGE, writer(tmp_path, runs))
     assert len(runs) == 2
 
 
-@pytest.mark.parametrize("torn", ["", "{", "[]", '{"key": "else", "finished": true}'])
-def test_a_torn_record_runs_it_again(tmp_path: Path, torn: str) -> None:
+def test_what_no_record_shows_to_be_ours_is_refused_and_stays(tmp_path: Path) -> None:
+    file = tmp_path / "corpus" / "studies.csv"
+    file.parent.mkdir()
+    file.write_text("mine")
+    runs: list[int] = []
+    with pytest.raises(ConfigError, match=r"corpus is there .* choose another folder"):
+        StageBook(tmp_path, Silent()).run(STAGE, writer(tmp_path, runs))
+    assert file.read_text() == "mine"
+    assert runs == []
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    "record", ["", "{", "[]", "{}", '{"key": "else", "finished": true}', '{"outputs": ["corpus"]}']
+)
+@pytest.mark.parametrize("output_is_there", [True, False])
+def test_a_file_that_is_no_record_of_ours_is_refused_and_stays(
+    tmp_path: Path, record: str, *, output_is_there: bool
+) -> None:
+    runs: list[int] = []
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "draw.json").write_text(record)
+    if output_is_there:
+        writer(tmp_path, [])()
+    with pytest.raises(ConfigError, match=r"draw\.json is there .* choose another folder"):
+        StageBook(tmp_path, Silent()).run(STAGE, writer(tmp_path, runs))
+    assert (tmp_path / "state" / "draw.json").read_text() == record
+    assert (tmp_path / "corpus" / "studies.txt").exists() == output_is_there
+    assert runs == []
+
+
+def test_the_record_of_another_stages_outputs_covers_no_other_file(tmp_path: Path) -> None:
+    StageBook(tmp_path, Silent()).run(STAGE, writer(tmp_path, []))
+    (tmp_path / "cache").mkdir()
+    more = replace(STAGE, inputs={}, outputs=(*STAGE.outputs, "cache"))
+    with pytest.raises(ConfigError, match="cache is there"):
+        StageBook(tmp_path, Silent()).run(more, writer(tmp_path, []))
+    assert (tmp_path / "corpus" / "studies.txt").exists()
+
+
+def test_the_record_is_written_before_the_stage_writes(tmp_path: Path) -> None:
+    def work() -> None:
+        record = json.loads((tmp_path / "state" / "draw.json").read_text())
+        assert record == {"key": STAGE.key, "finished": False, "outputs": list(STAGE.outputs)}
+        writer(tmp_path, [])()
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        StageBook(tmp_path, Silent()).run(STAGE, work)
+    runs: list[int] = []
+    (tmp_path / "corpus" / "half.txt").write_text("of the killed run")
+    StageBook(tmp_path, Silent()).run(replace(STAGE, inputs={"seed": 1}), writer(tmp_path, runs))
+    assert runs == [1]
+    assert not (tmp_path / "corpus" / "half.txt").exists()
+
+
+def test_forgetting_runs_everything_again_and_touches_no_file_of_others(tmp_path: Path) -> None:
     runs: list[int] = []
     StageBook(tmp_path, Silent()).run(STAGE, writer(tmp_path, runs))
-    (tmp_path / "state" / "draw.json").write_text(torn)
+    (tmp_path / "corpus" / "old.txt").write_text("of the first run")
+    (tmp_path / "state" / "mine.json").write_text('{"notes": 1}')
+    (tmp_path / "triplets.parquet").write_text("mine")
+    forget(tmp_path)
+    assert (tmp_path / "corpus" / "old.txt").exists()
     StageBook(tmp_path, Silent()).run(STAGE, writer(tmp_path, runs))
     assert len(runs) == 2
+    assert not (tmp_path / "corpus" / "old.txt").exists()
+    assert (tmp_path / "state" / "mine.json").read_text() == '{"notes": 1}'
+    assert (tmp_path / "triplets.parquet").read_text() == "mine"
+    forget(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_stage_that_fails_is_not_finished_and_keeps_its_own_files(tmp_path: Path) -> None:

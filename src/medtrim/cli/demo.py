@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from medtrim.cli.console import err, out
@@ -176,7 +177,7 @@ class Screen:
         if self.bar is not None and stage in self.tasks:
             self.bar.remove_task(self.tasks.pop(stage))
         took = "done before" if reused else f"{seconds:5.1f} s"
-        err.print(f"[green]✓[/green] {title:<24} {took}")
+        err.print(f"[green]✓[/green] {escape(title):<24} {took}")
 
 
 @contextmanager
@@ -186,11 +187,11 @@ def _screen() -> Iterator[Screen]:
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description:<24}"),
+        TextColumn("{task.description:<24}", markup=False),
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=err, transient=True) as bar:
         yield Screen(bar)
@@ -206,7 +207,7 @@ def _summary(result: PipelineResult, seconds: float) -> None:
         out.print(remark.text, markup=False)
         for item in remark.items:
             out.print(f"    {item}", markup=False)
-    out.print(f"\n{seconds:.0f} s in all. Open [bold]{result.report}[/bold]")
+    out.print(f"\n{seconds:.0f} s in all. Open [bold]{escape(str(result.report))}[/bold]")
 
 
 def _names(methods: str) -> tuple[str, ...]:
@@ -234,10 +235,11 @@ def _fractions(text: str) -> dict[str, float]:
 
 
 def _clear(folder: Path, fresh: bool) -> None:
-    """Forget which stages are finished; their files are replaced as the stages run again."""
-    if fresh and (folder / "state").is_dir():
-        for record in sorted((folder / "state").glob("*.json")):
-            record.unlink()
+    """Forget which stages are finished; what they made is replaced as they run again."""
+    from medtrim.experiments.records import forget
+
+    if fresh:
+        forget(folder)
 
 
 def _command() -> str:

@@ -11,8 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from medtrim.data import ImageCache
 from medtrim.experiments.assemble import Assembly, assemble, write_metrics, write_results
 from medtrim.experiments.config import PhantomSource, PipelineConfig, TableSource
+from medtrim.experiments.footprint import LOGS, all_outputs, check_source, claim_closing
 from medtrim.experiments.judge import MAP_NAME
 from medtrim.experiments.layout import Layout
 from medtrim.experiments.methods import MethodSpec, choose_methods
@@ -20,6 +22,7 @@ from medtrim.experiments.monitor import Monitor, Silent, progress_of
 from medtrim.experiments.recipes import TrainingSize, from_scratch, image_size, make_recipe
 from medtrim.experiments.report import write_report
 from medtrim.experiments.results import Results
+from medtrim.experiments.splits import check_splits
 from medtrim.experiments.stages import Done, Stage, StageBook, digest
 from medtrim.experiments.steps import annotate, cache_images, collect_rejects, make_studies, mine
 from medtrim.experiments.workers import Plan, Task, plan_jobs, run_chains
@@ -27,6 +30,8 @@ from medtrim.training import TrainConfig
 from medtrim.types import medtrim_version
 from medtrim.types.tables import read_studies
 
+AMPLE = TrainingSize(studies=10**6, patients=10**6)
+"""A corpus that no batch is too large for: recipes can be checked before the studies are read."""
 PACKAGES = ("torch", "transformers", "numpy", "scikit-learn", "pyarrow")
 
 
@@ -54,10 +59,13 @@ def run_pipeline(
         command: the command line, for the report.
 
     Raises:
+        ConfigError: before anything is written: `out` holds files of others where the run's would go, the source
+            lies where they would go, or the recipe or a setting is unknown or out of range.
         MedTrimError: what a stage raised. Stages before it are kept.
     """
     run = _Run(config, Layout(Path(out)), monitor or Silent())
     specs = choose_methods(config.methods)
+    run.check(specs)
     run.prepare()
     recipes = run.cache(specs)
     run.train_and_judge(specs, recipes)
@@ -74,6 +82,14 @@ class _Run:
         self.facts: dict[str, Mapping[str, Any]] = {}
         self.size = TrainingSize(0, 0)
 
+    def check(self, specs: tuple[MethodSpec, ...]) -> None:
+        """Refuse what can be refused before anything is written; see `run_pipeline`."""
+        check_source(self.config.source, self.layout, [m.key for m in specs])
+        for name, outputs in all_outputs(self.layout, [m.key for m in specs]).items():
+            self.book.records.check(name, outputs)
+        for method in specs:
+            make_recipe(self.config, method, self.layout, AMPLE)
+
     def prepare(self) -> None:
         """Studies, annotations, triplets."""
         config, layout = self.config, self.layout
@@ -84,6 +100,7 @@ class _Run:
             title, inputs = "read studies", _table_inputs(source)
         stage = Stage("studies", title, {"source": inputs, "seed": config.seed}, ("corpus",))
         self._note(self.book.run(stage, lambda: make_studies(config, layout, self._progress("studies"))))
+        check_splits(read_studies(layout.studies))
         stage = Stage("annotate", "read reports", self._after("studies"), ("annotations.parquet",))
         self._note(self.book.run(stage, lambda: annotate(config, layout, self._progress("annotate"))))
         inputs = {**self._after("annotate"), "iterations": config.iterations, "seed": config.seed}
@@ -92,15 +109,19 @@ class _Run:
 
     def cache(self, specs: tuple[MethodSpec, ...]) -> dict[str, TrainConfig]:
         """Decode the images at the size that the recipes want; returns the recipe of every method."""
-        self.size = TrainingSize.of(read_studies(self.layout.studies))
+        studies = read_studies(self.layout.studies)
+        self.size = TrainingSize.of(studies)
         recipes = {m.key: make_recipe(self.config, m, self.layout, self.size) for m in specs}
         side = image_size(recipes[specs[0].key])
         stage = Stage("cache", "decode images", {**self._after("studies"), "size": side}, ("cache",))
         self._note(self.book.run(stage, lambda: cache_images(self.layout, side, self._progress("cache"))))
+        cached = ImageCache(self.layout.cache)
+        check_splits([s for s in studies if s.study_id in cached], having="readable image")
         return recipes
 
     def train_and_judge(self, specs: tuple[MethodSpec, ...], recipes: Mapping[str, TrainConfig]) -> None:
         """Train the methods side by side, and judge each as soon as it is trained."""
+        claim_closing(self.book.records, self.layout)
         cores = os.cpu_count() or 1
         plan = plan_jobs(len(specs), cores=cores, jobs=self.config.jobs or (1 if _has_gpu() else 0))
         stages: dict[str, Stage] = {}
@@ -182,7 +203,7 @@ class _Run:
         run_chains(
             chains,
             plan=plan,
-            logs=self.layout.folder / "logs",
+            logs=self.layout.folder / LOGS,
             on_start=on_start,
             on_progress=self.monitor.update,
             on_result=on_result,

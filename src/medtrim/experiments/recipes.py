@@ -10,6 +10,7 @@ from medtrim.errors import ConfigError
 from medtrim.experiments.config import PipelineConfig
 from medtrim.experiments.layout import Layout
 from medtrim.experiments.methods import MethodSpec
+from medtrim.experiments.settings import refuse_settings
 from medtrim.experiments.validation import CURVES, curve_name
 from medtrim.training import RECIPES, TrainConfig, build_config, load_config
 from medtrim.training.load import merge, parse_overrides
@@ -42,11 +43,12 @@ def make_recipe(config: PipelineConfig, method: MethodSpec, layout: Layout, size
     shrinks, for all methods alike.
 
     Raises:
-        ConfigError: the recipe or a setting is unknown or out of range.
+        ConfigError: the recipe or a setting is unknown or out of range, or a setting is decided elsewhere.
     """
     base = _base(config, method, layout)
     own: dict[str, Any] = {"objective": dict(method.objective)}
     user = parse_overrides(config.settings)
+    refuse_settings(user, config, method)
     if config.recipe == OWN_RATES and "learning_rate" not in user.get("optimizer", {}):
         own["optimizer"] = {"learning_rate": method.learning_rate}
     if method.triplets:
@@ -62,7 +64,8 @@ def make_recipe(config: PipelineConfig, method: MethodSpec, layout: Layout, size
     if config.validate:
         steps = recipe.steps or max(1, round(recipe.epochs * size.studies / recipe.batch.size))
         every = max(1, -(-steps // config.validate))
-        merged = merge(merged, {"evaluation": {"every": every, "metric": curve_name(CURVES[0])}})
+        curves = {"every": every, "metric": curve_name(CURVES[0])} | user.get("evaluation", {})
+        merged = merge(merged, {"evaluation": curves})
     return build_config(merged)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from medtrim.experiments.monitor import Monitor
+from medtrim.experiments.records import Records
 from medtrim.types import medtrim_version
-from medtrim.types.tables import atomic_path
 
 Facts = Mapping[str, Any]
 
@@ -55,10 +54,11 @@ class StageBook:
 
     def __init__(self, folder: Path, monitor: Monitor) -> None:
         self.folder, self.monitor = folder, monitor
+        self.records = Records(folder)
         self.done: list[Done] = []
 
     def run(self, stage: Stage, work: Callable[[], Facts | None]) -> Done:
-        """`work`, unless the stage is done; half-made outputs of another configuration are removed first."""
+        """`work`, unless the stage is done; what our record of another configuration names is removed first."""
         found = self.reuse(stage)
         if found is not None:
             return found
@@ -67,7 +67,7 @@ class StageBook:
 
     def reuse(self, stage: Stage) -> Done | None:
         """The record of `stage` if it was finished with the same inputs and its outputs are still there."""
-        record = self._read(stage.name)
+        record = self.records.read(stage.name)
         whole = all((self.folder / name).exists() for name in stage.outputs)
         if record is None or record.get("key") != stage.key or not record.get("finished") or not whole:
             return None
@@ -81,19 +81,24 @@ class StageBook:
 
         Returns:
             the time it began, as `time.perf_counter` tells it.
+
+        Raises:
+            ConfigError: an output is there that no record shows to be ours.
         """
-        record = self._read(stage.name)
+        self.records.check(stage.name, stage.outputs)
+        record = self.records.read(stage.name)
         if record is None or record.get("key") != stage.key:
-            for name in stage.outputs:
-                _remove(self.folder / name)
-        self._write(stage.name, {"key": stage.key, "finished": False})
+            # Before the new record: a sweep that is killed must leave the record of what it sweeps.
+            self.records.remove(stage.name, stage.outputs)
+        self.records.write(stage.name, {"key": stage.key, "finished": False, "outputs": list(stage.outputs)})
         self.monitor.begin(stage.name, stage.title)
         return time.perf_counter()
 
     def finish(self, stage: Stage, seconds: float, facts: Facts) -> Done:
         """Note that `stage` has ended well."""
-        record = {"key": stage.key, "finished": True, "seconds": round(seconds, 3), "facts": dict(facts)}
-        self._write(stage.name, record)
+        record = {"key": stage.key, "finished": True, "outputs": list(stage.outputs)}
+        record |= {"seconds": round(seconds, 3), "facts": dict(facts)}
+        self.records.write(stage.name, record)
         done = Done(stage.name, stage.title, stage.key, seconds, False, dict(facts))
         self.done.append(done)
         self.monitor.end(stage.name, stage.title, seconds, reused=False)
@@ -102,20 +107,6 @@ class StageBook:
     def finish_since(self, stage: Stage, started: float, facts: Facts) -> Done:
         """`finish` of a stage that `begin` started."""
         return self.finish(stage, time.perf_counter() - started, facts)
-
-    def _path(self, name: str) -> Path:
-        return self.folder / "state" / f"{name}.json"
-
-    def _read(self, name: str) -> dict[str, Any] | None:
-        try:
-            record = json.loads(self._path(name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None  # no record, or one torn by a crash: the stage runs again
-        return record if isinstance(record, dict) else None
-
-    def _write(self, name: str, record: Mapping[str, Any]) -> None:
-        with atomic_path(self._path(name)) as part:
-            part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def digest(paths: Sequence[Path]) -> str:
@@ -130,10 +121,3 @@ def digest(paths: Sequence[Path]) -> str:
             with path.open("rb") as stream:
                 total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
