@@ -22,9 +22,11 @@ def test_every_direction_has_a_table_and_every_method_a_cell(results: Results) -
 
 
 def test_normal_queries_stay_apart(results: Results) -> None:
-    for table in retrieval_tables(results, queries="abnormal"):
-        for group in table.groups:
-            assert all(c.queries == "abnormal" for row in group.rows for c in row.cells if c)
+    for queries in ("abnormal", "normal"):
+        tables = retrieval_tables(results, queries=queries)
+        shown = [c.queries for t in tables for group in t.groups for row in group.rows for c in row.cells if c]
+        assert set(shown) == {queries}
+        assert len(tables) == len(DIRECTIONS)
 
 
 def test_a_method_that_was_not_measured_has_an_empty_cell(results: Results) -> None:

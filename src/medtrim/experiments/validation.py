@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from medtrim.data import ImageCache
-from medtrim.errors import ConfigError
+from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.embed import embed_studies
 from medtrim.evaluation.reference import make_reference
@@ -35,6 +35,7 @@ def make_validator(config: TrainConfig) -> Validator:
 
     Raises:
         ConfigError: the recipe names no annotations, without which nothing can be judged.
+        TableError: a study of the validation split has no annotation.
     """
     if config.data.annotations is None or config.data.cache is None:
         raise ConfigError("validation needs data.annotations and data.cache")
@@ -44,6 +45,9 @@ def make_validator(config: TrainConfig) -> Validator:
     ]
     studies = sorted(_thinned(held, config.seed), key=lambda s: s.study_id)
     known = {a.study_id: a for a in read_annotations(config.data.annotations)}
+    for study in studies:
+        if study.study_id not in known:
+            raise TableError(f"{config.data.annotations}: no annotation of validation study {study.study_id!r}")
     reference = make_reference([known[s.study_id] for s in studies])
     bootstrap = PatientBootstrap([s.patient_id for s in studies], resamples=1, seed=0)
 
