@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -71,6 +73,68 @@ def test_evaluate_twice_then_compare(folder):
     assert compared.exit_code == 0, compared.output
     assert "model0" in compared.output
     assert len(pq.read_table(folder / "c.parquet")) == len(metrics)
+
+
+def test_compare_says_what_it_leaves_out_and_states_no_interval_of_few_patients(folder, tmp_path):
+    few = pq.read_table(folder / "s.parquet").slice(18, 24)
+    pq.write_table(few, tmp_path / "s.parquet")
+    for i in few["study_id"].to_pylist():
+        (tmp_path / f"{i[1:]}.png").symlink_to(folder / f"{i[1:]}.png")
+    for name, prompts in (("one", "{name}"), ("two", "{name}!")):
+        text = resources.files("medtrim.evaluation").joinpath("prompts.yaml").read_text(encoding="utf-8")
+        (tmp_path / "p.yaml").write_text(
+            text.replace('"{name}"', f'"{prompts}"').replace("- {name}", f"- {prompts}")
+        )
+        where = ("--studies", tmp_path / "s.parquet", "-o", tmp_path / name, "--truth-column", "truth")
+        more = ("--prompts", tmp_path / "p.yaml", "--resamples", 30, "--min-count", 2, "--method", f"[{name}]")
+        result = run("evaluate", folder / "model0", *where, *more)
+        assert result.exit_code == 0, result.output
+        assert "nan" not in result.output
+    assert "R@10" not in result.stderr  # 12 studies
+    compared = run("compare", tmp_path / "one", tmp_path / "two", "-o", tmp_path / "c.parquet")
+    assert compared.exit_code == 0, compared.output
+    assert "nan" not in compared.output
+    assert "too few patients" in compared.output
+    assert "[one]" in compared.output
+    assert "note: zero-shot is not compared: different prompts" in compared.output
+    rows = pq.read_table(tmp_path / "c.parquet").to_pylist()
+    assert {r["why_no_interval"] for r in rows} == {"too few patients"}
+    assert "zero-shot" not in {r["task"] for r in rows}
+    overwriting = run("compare", tmp_path / "one", tmp_path / "two", "-o", tmp_path / "two" / "metrics.parquet")
+    assert isinstance(overwriting.exception, ConfigError)
+
+
+def test_a_gallery_no_larger_than_k_is_named_and_what_is_undefined_shown_as_a_dash(folder, tmp_path):
+    few = pq.read_table(folder / "s.parquet").slice(30, 4)
+    rows = [{**r, "images": [str(folder / r["images"][0])], "truth": None} for r in few.to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=few.schema), tmp_path / "s.parquet")
+    where = ("--studies", tmp_path / "s.parquet", "-o", tmp_path / "out", "--truth-column", "truth")
+    result = run("evaluate", folder / "model0", *where, "--resamples", 5)
+    assert result.exit_code == 0, result.output
+    assert "nan" not in result.output
+    assert "–" in result.output
+    assert "reach past the gallery of 4 studies" in result.output
+
+
+def test_studies_may_be_a_csv_with_splits(folder, tmp_path):
+    studies = pq.read_table(folder / "s.parquet").to_pylist()
+    lines = [f"{s['study_id']},{s['patient_id']},{folder / s['images'][0]},{s['findings']}" for s in studies]
+    split = tmp_path / "split.csv"
+    rows = [f"{line},{s['split']}" for line, s in zip(lines, studies, strict=True)]
+    split.write_text("\n".join(["study_id,patient_id,image,findings,split", *rows, "bad,p,,,test"]) + "\n")
+    truth = ("--annotations", folder / "a.parquet", "--resamples", 5)
+    result = run("evaluate", folder / "model0", "--studies", split, "-o", tmp_path / "out", *truth)
+    assert result.exit_code == 0, result.output
+    assert "30 studies of 30 patients" in result.output
+    assert [r["study_id"] for r in pq.read_table(tmp_path / "out" / "rejects.parquet").to_pylist()] == ["bad"]
+    bare = tmp_path / "bare.csv"
+    bare.write_text("\n".join(["study_id,patient_id,image,findings", *lines]) + "\n")
+    result = run("evaluate", folder / "model0", "--studies", bare, "-o", tmp_path / "out", *truth)
+    assert isinstance(result.exception, TableError)
+    assert "medtrim data import" in str(result.exception)
+    result = run("evaluate", folder / "model0", "--studies", split, "-o", tmp_path / "out", "--truth-column", "x")
+    assert isinstance(result.exception, TableError)
+    assert "medtrim data import" in str(result.exception)
 
 
 def test_the_same_seed_gives_the_same_tables(folder):
