@@ -95,7 +95,7 @@ def _given(studies: Iterable[Study]) -> dict[str, str]:
     return {patient: study.split for patient, study in first.items()}
 
 
-def _without_empty_splits(drawn: Mapping[str, str], fractions: Mapping[str, float], seed: int) -> Mapping[str, str]:
+def _without_empty_splits(drawn: dict[str, str], fractions: Mapping[str, float], seed: int) -> dict[str, str]:
     """`drawn` (patient → split) with a patient of the largest split in each split with a share that got none."""
     wanted = [name for name, share in fractions.items() if share > 0]
     members = {name: sorted(p for p, split in drawn.items() if split == name) for name in wanted}
