@@ -98,7 +98,7 @@ def test_compare_says_what_it_leaves_out_and_states_no_interval_of_few_patients(
     assert "[one]" in compared.output
     assert "note: zero-shot is not compared: different prompts" in compared.output
     rows = pq.read_table(tmp_path / "c.parquet").to_pylist()
-    assert {r["why_no_interval"] for r in rows} == {"too few patients"}
+    assert {r["why_no_p"] for r in rows} == {"too few patients"}
     assert "zero-shot" not in {r["task"] for r in rows}
     overwriting = run("compare", tmp_path / "one", tmp_path / "two", "-o", tmp_path / "two" / "metrics.parquet")
     assert isinstance(overwriting.exception, ConfigError)

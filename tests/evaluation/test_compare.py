@@ -49,22 +49,23 @@ def test_no_interval_and_no_p_below_twenty_patients(patients, stated):
     assert found.patients == patients
     assert found.value == pytest.approx(good.figures[0].value - bad.figures[0].value)
     assert [np.isfinite(x) for x in (found.low, found.high, found.p)] == [stated] * 3
-    assert found.why_no_interval == ("" if stated else "too few patients")
+    assert found.why_no_p == ("" if stated else "too few patients")
 
 
 def test_all_against_nothing_has_no_p_however_many_patients():
     names = [f"p{i}" for i in range(50)]
     (found,) = compare(one_figure(np.ones(50), names), one_figure(np.zeros(50), names))
     assert found.value == 1.0
-    assert np.isnan([found.low, found.high, found.p]).all()
-    assert found.why_no_interval == "all resamples agree"
+    assert (found.low, found.high) == (1.0, 1.0)
+    assert np.isnan(found.p)
+    assert found.why_no_p == "all resamples agree"
 
 
 def test_patients_behind_a_figure_count_not_those_of_the_test_set():
     names = [f"p{i}" for i in range(60)]
     values = np.where(np.arange(60) < 10, np.arange(60) % 2, np.nan)
     (found,) = compare(one_figure(values, names), one_figure(1 - values, names))
-    assert (found.patients, found.n, found.why_no_interval) == (10, 10, "too few patients")
+    assert (found.patients, found.n, found.why_no_p) == (10, 10, "too few patients")
 
 
 def test_one_patient_has_no_interval(corpus):

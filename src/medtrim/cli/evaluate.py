@@ -127,7 +127,7 @@ def compare(
         if (d.metric in HEADLINE and d.queries == "abnormal") or d.label == "macro":
             name = d.metric if d.task == "retrieval" else f"{d.task} {d.metric}"
             numbers = (percent(v) for v in (d.first, d.second))
-            bounds = d.why_no_interval or f"{100 * d.low:+.1f} … {100 * d.high:+.1f}"
+            bounds = d.why_no_p or f"{100 * d.low:+.1f} … {100 * d.high:+.1f}"
             table.add_row(
                 d.direction,
                 name,

@@ -27,8 +27,8 @@ class Difference:
     `p` is twice the smaller share of replicates on either side of 0 (a replicate at 0 counts on both, and one is
     added so that p is never 0): small where the sign of the difference hardly ever changes.
 
-    Interval and p are NaN, and `why_no_interval` says why, where fewer than `FEWEST_PATIENTS` patients are behind
-    the figure or where all replicates agree: then they measure nothing but how few patients there are.
+    p is NaN, and `why_no_p` says why, where fewer than `FEWEST_PATIENTS` patients are behind the figure (then the
+    interval is NaN too) or where all replicates agree (then it has no width): counting them says nothing there.
     """
 
     task: str
@@ -44,7 +44,7 @@ class Difference:
     p: float
     n: int
     patients: int
-    why_no_interval: str = ""
+    why_no_p: str = ""
 
 
 def compare(first: EvaluationResult, second: EvaluationResult) -> list[Difference]:
@@ -108,7 +108,7 @@ def _difference(figure: Figure, other: Figure, patients: int) -> Difference:
     elif not len(defined):
         why = "not defined"
     elif np.ptp(defined) < 1e-12:
-        bounds, p, why = Interval(NAN, NAN), NAN, "all resamples agree"
+        p, why = NAN, "all resamples agree"
     return Difference(
         *figure.key,
         first=figure.value,
@@ -119,7 +119,7 @@ def _difference(figure: Figure, other: Figure, patients: int) -> Difference:
         p=p,
         n=figure.n,
         patients=patients,
-        why_no_interval=why,
+        why_no_p=why,
     )
 
 
