@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from markupsafe import escape
 from typer.testing import CliRunner, Result
 
 from medtrim.cli import app
@@ -21,9 +24,9 @@ def run(*arguments: object) -> Result:
     return runner.invoke(app, [str(a) for a in arguments])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    folder = tmp_path_factory.mktemp("demo") / "out"
+    folder = tmp_path_factory.mktemp("demo") / "[red]out"  # what a terminal would take for markup
     result = run("demo", "-o", folder, *SMALL, "--set", "batch.size=24")
     assert result.exit_code == 0, (result.output, result.exception)
     return folder, result
@@ -34,8 +37,14 @@ def test_the_whole_way_ends_in_a_report(made: tuple[Path, Result]) -> None:
     html = (folder / "report.html").read_text(encoding="utf-8")
     for title in ("In words", "Retrieval", "Classification", "Gallery", "Map of the embeddings", "What was run"):
         assert f">{title}</h2>" in html
-    assert "--steps" in html or "medtrim" in html
+    assert f'<pre class="command">{escape(shlex.join(["medtrim", *sys.argv[1:]]))}</pre>' in html
+    assert str(folder / "report.html") in result.output.replace("\n", "")
     assert "far too small" in result.output
+    assert "the same three values for every method" in html
+    assert "25 variants" in html
+    mined = json.loads((folder / "results.json").read_text())["mining"]
+    assert mined["triplets"] == len(pq.read_table(folder / "triplets.parquet")) > 0
+    assert f"{mined['triplets']:,} triplets that this run mined" in html
     for name in ("draw phantoms", "read reports", "mine triplets", "train MedTrim", "train CLIP", "evaluate CLIP"):
         assert f"✓ {name}" in result.output
 
@@ -81,6 +90,17 @@ def test_running_again_reuses_every_stage(made: tuple[Path, Result]) -> None:
     assert (folder / "metrics.parquet").read_bytes() == before
 
 
+def test_fresh_runs_again_and_removes_nothing_of_others(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "studies.csv").write_text("mine")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "studies.json").write_text('{"notes": 1}')
+    result = run("demo", "-o", tmp_path, *SMALL, "--fresh")
+    assert isinstance(result.exception, ConfigError)
+    assert (tmp_path / "corpus" / "studies.csv").read_text() == "mine"
+    assert (tmp_path / "state" / "studies.json").read_text() == '{"notes": 1}'
+
+
 def test_no_report_text_is_printed(made: tuple[Path, Result]) -> None:
     folder, result = made
     reports = [s.findings for s in read_studies(folder / "corpus/studies.parquet") if len(s.findings) > 20]
@@ -122,6 +142,11 @@ def test_ones_own_table_goes_the_same_way(made: tuple[Path, Result], tmp_path: P
         (("run", __file__, "--split", "train=half"), ConfigError, "--split"),
         (("run", __file__, "--column", "findings"), ConfigError, "FIELD=COLUMN"),
         (("run", __file__), TableError, "neither a table"),
+        (("run", __file__, "--set", "objective.name=clip"), ConfigError, "--methods"),
+        (("run", __file__, "--set", "seed=3"), ConfigError, "--seed"),
+        (("run", __file__, "--set", "out=there"), ConfigError, "--output"),
+        (("demo", "--set", "steps=3"), ConfigError, "--steps"),
+        (("demo", "--set", "model.image_size=32"), ConfigError, "--size"),
     ],
 )
 def test_bad_input_is_refused(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from medtrim.experiments.remarks import Remark, headline_differences, remarks, too_small
 from medtrim.experiments.results import Results
+from medtrim.experiments.training_words import budget_words
 
 
 def of_kind(results: Results, kind: str) -> list[Remark]:
@@ -120,3 +121,34 @@ def test_phantoms_and_rejects_are_named(results: Results) -> None:
     real = replace(results, corpus=dataclasses.replace(results.corpus, drawn=False, rejects=1))
     assert not any("drawn phantoms" in r.text for r in remarks(real))
     assert any(r.text.startswith("1 record could not be used") for r in remarks(real))
+
+
+def with_methods(results: Results, **fields: tuple[str, str]) -> Results:
+    changed = [
+        dataclasses.replace(m, **{name: values[i] for name, values in fields.items()})
+        for i, m in enumerate(results.methods)
+    ]
+    return replace(results, methods=tuple(changed))
+
+
+def test_how_the_dials_were_set_is_said(results: Results) -> None:
+    assert not any("learning rates" in r.text for r in remarks(results))
+    (alike,) = [r for r in remarks(with_methods(results, tuning=("grid", "grid"))) if "learning rates" in r.text]
+    assert alike.items == ("MedTrim, CLIP: grid",)
+    (each,) = [r for r in remarks(with_methods(results, tuning=("grid", "guess"))) if "learning rates" in r.text]
+    assert each.items == ("MedTrim: grid", "CLIP: guess")
+
+
+def test_what_was_searched_for_one_method_alone_is_a_caution(results: Results) -> None:
+    searched = with_methods(results, caution=("25 variants of the kernel", ""))
+    (caution,) = [r for r in of_kind(searched, "caution") if "searched" in r.text]
+    assert caution.items == ("MedTrim: 25 variants of the kernel",)
+    alone = replace(searched, methods=searched.methods[:1])
+    assert not any("searched" in r.text for r in remarks(alone))
+
+
+def test_the_same_batches_are_claimed_only_where_they_are(results: Results) -> None:
+    assert "The batches are the same too, in the same order." in budget_words(results)
+    mixed = budget_words(with_methods(results, sampler=("shuffle", "triplets")))
+    assert "those of CLIP are filled with mined triplets, those of MedTrim deal" in mixed
+    assert "same order" not in mixed

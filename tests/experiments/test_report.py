@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from medtrim.errors import ConfigError
+from medtrim.experiments.mining_facts import MiningFacts
 from medtrim.experiments.report import duration, render, write_report
 from medtrim.experiments.results import Results
 
@@ -92,6 +93,35 @@ def test_bare_results_make_a_report_too(results: Results) -> None:
 def test_the_report_of_patients_says_whose_data_it_holds(results: Results) -> None:
     assert "patients: handle it" not in render(results)
     assert "patients: handle it" in render(replace(results, corpus=replace(results.corpus, drawn=False)))
+
+
+MINED = MiningFacts(
+    triplets=1234,
+    ceiling=0.6,
+    same_disease=0.85,
+    negatives_sharing=0.731,
+    negatives_normal=0.001,
+    negatives_from_ceiling=0,
+    positives_same_diseases=1.0,
+    positives_same_descriptors=0.222,
+)
+
+
+def test_the_published_objective_is_explained_by_this_runs_triplets(results: Results) -> None:
+    html = render(replace(results, mining=MINED))
+    section = html[html.index('<section id="published"') : html.index('<section id="run"')]
+    assert re.findall(r"<td>(.*?)</td>", section) == ["73 %", "below 1 %", "0", "100 %", "22 %"]
+    for words in ("1,234 triplets", "effective rank 6.3", "--methods medtrim,clip,paper"):
+        assert words in section
+    none = render(replace(results, mining=replace(MINED, triplets=0)))
+    assert "admits no triplet" in none
+
+
+def test_no_figure_of_another_run_is_in_the_report(results: Results) -> None:
+    html = render(results)
+    section = html[html.index('<section id="published"') : html.index('<section id="run"')]
+    assert "<table" not in section
+    assert not re.search(r"\d+ %|seeds|steps of", section)
 
 
 def test_the_same_results_are_the_same_bytes(results: Results) -> None:

@@ -21,6 +21,8 @@ from medtrim.experiments.gallery import SIDE, MethodEmbeddings, Picture, make_ga
 from medtrim.experiments.judge import MAP_NAME, read_map
 from medtrim.experiments.layout import Layout
 from medtrim.experiments.methods import MethodSpec
+from medtrim.experiments.mining_facts import mining_facts
+from medtrim.experiments.recipes import own_rate
 from medtrim.experiments.results import (
     Corpus,
     Curve,
@@ -38,6 +40,7 @@ from medtrim.training import read_metrics
 from medtrim.types import NO_FINDING, Annotation, Provenance, Study
 from medtrim.types.tables import atomic_path, read_annotations, read_studies, write_table
 
+ONE_RATE = "the recipe's or the command's, one for every method, not chosen on these studies"
 FIGURE_COLUMNS = tuple(Figure.__dataclass_fields__)
 
 
@@ -87,6 +90,7 @@ def assemble(given: Assembly) -> Results:
         created=given.created,
         from_scratch=given.from_scratch,
         facts=_facts(given),
+        mining=mining_facts(layout.annotations, layout.triplets),
         labels_left_out=tuple(given.facts[f"evaluate-{first}"]["labels_left_out"]),
     )
 
@@ -159,7 +163,19 @@ def _method(given: Assembly, method: MethodSpec) -> Method:
         "passes over the studies": f"{passes:.1f}",
         "peak learning rate": f"{recipe['optimizer']['learning_rate']:g}",
     }
-    return Method(method.key, method.label, method.description, trained["seconds"], trained["encodings"], facts)
+    return Method(
+        method.key,
+        method.label,
+        method.description,
+        trained["seconds"],
+        trained["encodings"],
+        facts,
+        sampler=recipe["batch"]["sampler"],
+        tuning=method.tuning
+        if own_rate(given.config)
+        else "the recipe's or the command's, the same for every method",
+        caution=method.caution,
+    )
 
 
 def _figures(judged: Mapping[str, EvaluationResult]) -> list[Figure]:

@@ -14,13 +14,18 @@ from medtrim.types.yamlfile import load_yaml
 
 @dataclass(frozen=True, slots=True)
 class MethodSpec:
-    """What is trained under a method's key; `triplets` says that its batches come from mined triplets."""
+    """What is trained under a method's key; `triplets` says that its batches come from mined triplets.
+
+    `tuning` says how `learning_rate` was chosen, `caution` what was searched for this method and no other.
+    """
 
     key: str
     label: str
     description: str
     objective: Mapping[str, Any]
     learning_rate: float
+    tuning: str
+    caution: str = ""
     triplets: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 

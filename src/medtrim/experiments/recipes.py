@@ -49,7 +49,7 @@ def make_recipe(config: PipelineConfig, method: MethodSpec, layout: Layout, size
     own: dict[str, Any] = {"objective": dict(method.objective)}
     user = parse_overrides(config.settings)
     refuse_settings(user, config, method)
-    if config.recipe == OWN_RATES and "learning_rate" not in user.get("optimizer", {}):
+    if own_rate(config):
         own["optimizer"] = {"learning_rate": method.learning_rate}
     if method.triplets:
         own |= {"data": {"triplets": str(layout.triplets)}, "batch": {"sampler": "triplets"}}
@@ -67,6 +67,13 @@ def make_recipe(config: PipelineConfig, method: MethodSpec, layout: Layout, size
         curves = {"every": every, "metric": curve_name(CURVES[0])} | user.get("evaluation", {})
         merged = merge(merged, {"evaluation": curves})
     return build_config(merged)
+
+
+def own_rate(config: PipelineConfig) -> bool:
+    """Whether each method trains at its own learning rate (`methods.yaml`), not at one that holds for all."""
+    return config.recipe == OWN_RATES and "learning_rate" not in parse_overrides(config.settings).get(
+        "optimizer", {}
+    )
 
 
 def image_size(recipe: TrainConfig) -> int:

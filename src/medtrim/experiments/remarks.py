@@ -9,6 +9,7 @@ from typing import Literal
 
 from medtrim.experiments.results import DIRECTIONS, Figure, Results
 from medtrim.experiments.tables import find, headline_metrics, verdict_of
+from medtrim.experiments.training_words import advantages, tuning_lines
 from medtrim.experiments.vocabulary import metric_info
 
 FEW_QUERIES = 100
@@ -189,6 +190,7 @@ def _standing(results: Results) -> Iterable[Remark]:
             " they say nothing of how a method varies from one training to the next, and no correction is made for"
             " the number of comparisons.",
         )
+    yield from _tuning(results)
     if results.corpus.drawn:
         yield Remark(
             "note",
@@ -206,6 +208,19 @@ def _standing(results: Results) -> Iterable[Remark]:
             "caution",
             f"{_count(results.corpus.rejects, 'record', 'records')} could not be used;"
             " rejects.parquet lists each with the reason.",
+        )
+
+
+def _tuning(results: Results) -> Iterable[Remark]:
+    lines = tuning_lines(results)
+    if lines:
+        yield Remark("note", "How the peak learning rates were chosen:", lines)
+    searched = tuple(advantages(results))
+    if searched:
+        yield Remark(
+            "caution",
+            "Some settings were searched for one method alone. Their number counts in its favour:",
+            searched,
         )
 
 

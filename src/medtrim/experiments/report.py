@@ -25,12 +25,15 @@ from medtrim.experiments.tables import (
     headline_metrics,
     retrieval_tables,
 )
+from medtrim.experiments.training_words import budget_words
 from medtrim.experiments.vocabulary import MetricInfo, metric_infos
 from medtrim.types import DISEASES, NO_FINDING
 from medtrim.types.tables import atomic_path
 from medtrim.types.yamlfile import dump_yaml
 
 SEVERAL = "several diseases"
+PUBLISHED = "paper"
+"""The method that trains with the published objective."""
 FOREST_WIDTH = 90.0
 DOTS_WIDTH = 100.0
 
@@ -75,6 +78,8 @@ def render(results: Results) -> str:
             css=_asset("report.css"),
             js=_asset("report.js"),
             remarks=remarks(results),
+            budget=budget_words(results),
+            published=any(m.key == PUBLISHED for m in results.methods),
             overview=overview,
             directions=DIRECTIONS,
             tables=tables,
@@ -155,6 +160,16 @@ def duration(seconds: float) -> str:
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
 
 
+def share(value: float) -> str:
+    """A share in percent, in whole points; one that rounds to 0 or 100 without being it says so."""
+    percent = 100 * value
+    if 0 < percent < 0.5:
+        return "below 1 %"
+    if 99.5 <= percent < 100:
+        return "above 99 %"
+    return f"{percent:.0f} %"
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -165,6 +180,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["duration"] = duration
+    environment.filters["share"] = share
     return environment
 
 

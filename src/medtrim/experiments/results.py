@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from medtrim.experiments.mining_facts import MiningFacts
 from medtrim.search.agreement import FindingMark
 
 Queries = Literal["abnormal", "normal", "all"]
@@ -47,7 +48,11 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One trained method. `key` is a file name's worth of text; `label` is what a reader sees."""
+    """One trained method. `key` is a file name's worth of text; `label` is what a reader sees.
+
+    `sampler` says how its batches are filled (`shuffle` or `triplets`), `tuning` how its learning rate was chosen,
+    `caution` what was searched for this method alone.
+    """
 
     key: str
     label: str
@@ -55,6 +60,9 @@ class Method:
     seconds: float
     encodings: int
     facts: Mapping[str, str] = field(default_factory=dict)
+    sampler: str = "shuffle"
+    tuning: str = ""
+    caution: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +142,7 @@ class EmbeddingMap:
 class Results:
     """Everything that a report shows. `ours` and `baseline` are the keys of the two methods compared first;
     `from_scratch` says that the encoders started from random weights; `facts` (name → words) are counted on the
-    way; `labels_left_out` are classes too rare in the test split to be judged.
+    way; `labels_left_out` are classes too rare in the test split to be judged; `mining` is counted in the triplets.
     """
 
     title: str
@@ -155,6 +163,7 @@ class Results:
     from_scratch: bool = True
     facts: Mapping[str, str] = field(default_factory=dict)
     labels_left_out: tuple[str, ...] = ()
+    mining: MiningFacts | None = None
 
     def label(self, key: str) -> str:
         """What a reader sees for the method `key`."""

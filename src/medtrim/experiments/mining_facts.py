@@ -1,0 +1,67 @@
+"""What the triplets of a run hold: counted from its own tables, for the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medtrim.mining.audit_measures import agreement
+from medtrim.mining.pool import PoolConfig
+from medtrim.mining.similarity import encode_studies
+from medtrim.types import schemas
+from medtrim.types.tables import read_annotations, read_table
+
+
+@dataclass(frozen=True, slots=True)
+class MiningFacts:
+    """Shares are of the triplets, nan where there are none.
+
+    Attributes:
+        triplets: how many there are.
+        ceiling: a negative had to score below it.
+        same_disease: the least score of two studies with the same diseases: the weight of the disease term.
+        negatives_sharing: negatives that share a disease with their anchor.
+        negatives_normal: negatives without any disease of the label set.
+        negatives_from_ceiling: how many negatives score `ceiling` or more.
+        positives_same_diseases: positives with just the anchor's diseases.
+        positives_same_descriptors: positives that match the anchor in every descriptor as well.
+    """
+
+    triplets: int
+    ceiling: float
+    same_disease: float
+    negatives_sharing: float
+    negatives_normal: float
+    negatives_from_ceiling: int
+    positives_same_diseases: float
+    positives_same_descriptors: float
+
+
+def mining_facts(annotations: Path, triplets: Path) -> MiningFacts:
+    """Count what anchors share with their positives and negatives.
+
+    Raises:
+        TableError: a table is unreadable, or a triplet names a study that has no annotation.
+    """
+    config = PoolConfig()
+    table = read_table(triplets, schemas.TRIPLETS, table="triplets")
+    encoded = encode_studies(read_annotations(annotations))
+    same = encoded.config.weights.disease
+    if not len(table):
+        nan = float("nan")
+        return MiningFacts(0, config.ceiling, same, nan, nan, 0, nan, nan)
+    columns = [encoded.index_of(table[role].to_pylist()) for role in ("anchor", "positive", "negative")]
+    found = agreement(encoded, np.stack(columns, axis=1))
+    scores = table["negative_score"].to_numpy()
+    return MiningFacts(
+        triplets=len(table),
+        ceiling=config.ceiling,
+        same_disease=same,
+        negatives_sharing=found["negative"]["shares_disease"],
+        negatives_normal=found["negative"]["normal"],
+        negatives_from_ceiling=int((scores >= config.ceiling).sum()),
+        positives_same_diseases=found["positive"]["same_diseases"],
+        positives_same_descriptors=found["positive"]["same_descriptors"],
+    )
