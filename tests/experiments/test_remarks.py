@@ -114,6 +114,8 @@ def test_intervals_that_do_not_exist_do_not_decide(results: Results) -> None:
     )
     assert not of_kind(without, "gain")
     assert not of_kind(without, "loss")
+    assert not of_kind(without, "open")
+    assert any(r.text.startswith("20 of 20 headline differences have no interval") for r in remarks(without))
 
 
 def test_phantoms_and_rejects_are_named(results: Results) -> None:

@@ -96,7 +96,11 @@ def _size(results: Results) -> Iterable[Remark]:
 
 
 def _comparison(results: Results) -> Iterable[Remark]:
-    differences = headline_differences(results)
+    found = headline_differences(results)
+    differences = [f for f in found if math.isfinite(f.high - f.low)]
+    if len(differences) < len(found):
+        text = f"{len(found) - len(differences)} of {len(found)} headline differences have no interval: nothing is said of them."
+        yield Remark("caution", text)
     if not differences:
         return
     ours, theirs = results.label(results.ours), results.label(results.baseline)
