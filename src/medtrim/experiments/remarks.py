@@ -99,8 +99,8 @@ def _comparison(results: Results) -> Iterable[Remark]:
     found = headline_differences(results)
     differences = [f for f in found if math.isfinite(f.high - f.low)]
     if len(differences) < len(found):
-        text = f"{len(found) - len(differences)} of {len(found)} headline differences have no interval: nothing is said of them."
-        yield Remark("caution", text)
+        without = f"{len(found) - len(differences)} of {len(found)}"
+        yield Remark("caution", f"{without} headline differences have no interval: nothing is said of them.")
     if not differences:
         return
     ours, theirs = results.label(results.ours), results.label(results.baseline)
