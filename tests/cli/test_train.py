@@ -105,3 +105,18 @@ def test_doctor_exits_1_on_a_fault(folder):
     assert result.exit_code == 1
     assert "no image cache" in result.output
     assert CliRunner().invoke(app, ["doctor", "-o", str(folder)]).exit_code == 0
+
+
+def test_evaluation_while_training_is_logged(folder):
+    def run(*words):
+        result = CliRunner().invoke(app, [str(w) for w in words])
+        assert result.exit_code == 0, result.output
+
+    run("data", "import", folder / "studies.csv", "-o", folder / "s.parquet", "--split", "train=0.5,val=0.5")
+    run("data", "cache", folder / "s.parquet", "--size", "32", "-o", folder / "cache")
+    run(
+        "train", folder / "recipe.yaml", "--studies", folder / "s.parquet", "--cache", folder / "cache",
+        "--set", "evaluation.every=1", "--set", "batch.size=2",
+    )  # fmt: skip
+    lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert sum("eval/mean disease P@10" in line for line in lines) == 3

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from medtrim.cli.console import out
 
@@ -29,7 +30,7 @@ def doctor(
 
     bad = 0
     for check in examine(studies=studies, cache=cache, model=model, out=output, checksums=checksums):
-        out.print(f"{_MARKS[check.state]} {check.name}: {check.seen}")
+        out.print(f"{_MARKS[check.state]} {escape(check.name)}: {escape(check.seen)}", soft_wrap=True)
         bad += check.state == "bad"
     if bad:
         raise typer.Exit(1)

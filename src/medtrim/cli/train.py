@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medtrim.cli.console import err, out, progress_bar, report_rejects
+from medtrim.cli.console import err, out, progress_bar, report_rejects, say, warn
 from medtrim.types.tables import Progress
 
 if TYPE_CHECKING:
@@ -82,13 +82,14 @@ def train(
 
 
 def _dry_run(config: TrainConfig) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     from medtrim.training.preflight import dry_run, find_problems
 
     problems = find_problems(config)
     for problem in problems:
-        err.print(f"[red]problem:[/red] {problem}")
+        warn(problem, label="problem:", style="red")
     if problems:
         raise typer.Exit(2)
     with progress_bar("images") as images:
@@ -109,10 +110,10 @@ def _dry_run(config: TrainConfig) -> None:
     }
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     out.print(table)
     for warning in found.warnings:
-        err.print(f"[yellow]note:[/yellow] {warning}")
+        warn(warning, label="note:")
 
 
 def _mib(count: int) -> str:
@@ -120,20 +121,26 @@ def _mib(count: int) -> str:
 
 
 def _run(config: TrainConfig, *, resume: bool) -> TrainResult:
+    from medtrim.experiments.validation import make_validator
     from medtrim.training import train as run
+    from medtrim.types.outputs import check_output_folder
 
+    check_output_folder(config.out)
+    evaluate = make_validator(config) if config.evaluation.every else None
     if os.environ.get("RANK", "0") != "0":
         # Of several processes that torchrun started, the first does the talking.
-        return run(config, resume=resume)
+        return run(config, resume=resume, evaluate=evaluate)
     shown: dict[str, str] = {"note": ""}
 
     def note(line: Mapping[str, float]) -> None:
         shown["note"] = describe(line)
         if not err.is_terminal:
-            err.print(f"step {int(line['step'])}: {shown['note']}")
+            warn(f"step {int(line['step'])}: {shown['note']}", style="")
 
     with progress_bar("images") as images, _training_bar(shown) as progress:
-        return run(config, resume=resume, progress=progress, cache_progress=images, on_metrics=note)
+        return run(
+            config, resume=resume, progress=progress, cache_progress=images, on_metrics=note, evaluate=evaluate
+        )
 
 
 def describe(line: Mapping[str, float]) -> str:
@@ -169,13 +176,11 @@ def _summary(result: TrainResult) -> None:
     if result.resumed_from:
         out.print(f"went on from step {result.resumed_from:,}")
     for torn in result.torn:
-        err.print(f"[yellow]passed over a damaged checkpoint:[/yellow] {torn}")
+        warn(str(torn), label="passed over a damaged checkpoint:")
     if result.triplets_left_out:
-        err.print(
-            f"[yellow]{result.triplets_left_out:,} triplets reach outside the training split: left out[/yellow]"
-        )
-    out.print(
+        warn(f"{result.triplets_left_out:,} triplets reach outside the training split: left out")
+    say(
         f"{result.steps:,} steps on {result.studies:,} studies in {result.seconds:,.0f} s "
         f"({result.studies_per_second:,.0f} studies/s) → {result.checkpoint}"
     )
-    out.print(f"  metrics: {result.metrics}")
+    say(f"  metrics: {result.metrics}")
