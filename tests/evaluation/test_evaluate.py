@@ -86,8 +86,9 @@ def test_the_order_of_studies_and_annotations_does_not_matter(corpus, bundle, re
         bundle, corpus.studies[::-1], corpus.annotations[::-1], method="x", root=corpus.root, options=OPTIONS
     )
     assert other.fingerprint == result.fingerprint
+    # Order changes how batches are padded, and with it the last bits of single-precision embeddings.
     for ours, theirs in zip(result.figures, other.figures, strict=True):
-        assert ours.value == pytest.approx(theirs.value, nan_ok=True, abs=1e-6)
+        assert ours.value == pytest.approx(theirs.value, nan_ok=True, abs=1e-5)
 
 
 def judged(corpus, noise: float, seed: int) -> Judged:
