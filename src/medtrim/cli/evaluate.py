@@ -155,13 +155,14 @@ def with_interval(figure: Figure) -> str:
 
 def _show(result: EvaluationResult) -> None:
     """The headline figures: abnormal queries by direction, then the classification means."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Column, Table
 
     directions = list(dict.fromkeys(f.direction for f in result.figures if f.direction))
     facts = result.facts
     say(f"{facts['studies']} studies of {facts['patients']} patients, {facts['normal']} of them normal")
     # The interval has a line of its own, so that nothing is cut in a terminal of 80 columns.
-    table = Table(Column("abnormal, %", no_wrap=True), "n", *directions, title_justify="left")
+    table = Table(Column("abnormal, %", no_wrap=True), "n", *directions, box=SIMPLE_HEAD, pad_edge=False)
     for metric in HEADLINE:
         found = [f for f in result.figures if f.metric == metric and f.queries == "abnormal"]
         cells = {f.direction: with_interval(f).replace(" ", "\n") for f in found}
