@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medtrim.cli.console import progress_bar, report_rejects, say
+from medtrim.cli.console import progress_bar, report_rejects, say, warn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -103,6 +103,12 @@ def _run(
 def _summary(written: Written, output: Path) -> None:
     shown = ", ".join(f"{count:,} {name}" for name, count in written.findings.items())
     say(f"{written.reports:,} reports → {output}: {shown}")
+    if written.silent:
+        warn(
+            f"in {written.silent:,} report(s) nothing was recognised, neither a finding nor a denial; they count "
+            "as normal in the score (`medtrim ontology coverage` shows what a corpus says that is not known)",
+            label="note:",
+        )
 
 
 def _disagreements(output: Path) -> Path:

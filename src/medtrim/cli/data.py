@@ -12,6 +12,8 @@ from medtrim.cli.console import progress_bar, report_rejects, say, warn
 from medtrim.errors import ConfigError
 
 data_app = typer.Typer(help="Bring a corpus in: studies table, image cache.", no_args_is_help=True)
+# Reasons for rejects that `data import` prints; the table has them all.
+SHOWN_REASONS = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -75,8 +77,11 @@ def import_(
     say(f"{len(reading.studies)} studies of {count} patients → {output}")
     shares = Counter(s.split or "without a split" for s in reading.studies)
     say(", ".join(f"{name}: {n}" for name, n in sorted(shares.items())))
-    for reason, n in Counter(r.reason for r in reading.rejects).most_common(5):
+    reasons = Counter(r.reason for r in reading.rejects).most_common()
+    for reason, n in reasons[:SHOWN_REASONS]:
         warn(f"  {n} × {reason}", style="")
+    if len(reasons) > SHOWN_REASONS:
+        warn(f"  and {len(reasons) - SHOWN_REASONS} more reasons", style="")
     report_rejects(len(reading.rejects), str(rejects_path(output)), strict=strict)
 
 

@@ -59,6 +59,8 @@ def map_columns(
 
 
 def _explicit(found: list[str], columns: Mapping[str, str], table: str) -> dict[str, str]:
+    # The singular is what a table with one image a study calls its column.
+    columns = {"images" if field == "image" else field: column for field, column in columns.items()}
     unknown = [field for field in columns if field not in FIELDS]
     if unknown:
         raise ConfigError(f"columns: unknown field {unknown[0]!r}; the fields are {', '.join(FIELDS)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -88,7 +89,10 @@ def import_corpus(
         rejects += checked.rejects
     _write_rejects(rejects, output, options)
     if not studies:
-        raise TableError(f"no usable study in {source}; the reasons are in {rejects_path(output)}")
+        reasons = "; ".join(
+            f"{count} × {reason}" for reason, count in Counter(r.reason for r in rejects).most_common(3)
+        )
+        raise TableError(f"no usable study in {source} ({reasons}); all reasons are in {rejects_path(output)}")
     if options.fractions is not None:
         studies = assign_splits(studies, fractions=options.fractions, seed=options.seed)
     studies = [replace(s, images=tuple(_placed(root / i, output.parent) for i in s.images)) for s in studies]

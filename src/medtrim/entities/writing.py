@@ -23,10 +23,14 @@ _Write = Callable[[list[pa.RecordBatch], int], list[pa.RecordBatch]]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How many reports were annotated, and their findings by assertion."""
+    """How many reports were annotated, their findings by assertion, and how many reports nothing was read in.
+
+    The last are not known to be normal: the score can only take them for it.
+    """
 
     reports: int
     findings: Mapping[str, int]
+    silent: int = 0
 
 
 def annotations_provenance(ontology: Ontology) -> Provenance:
@@ -56,13 +60,14 @@ def write_annotations(
     schema = schemas.ANNOTATIONS.with_metadata(annotations_provenance(ontology).to_metadata())
     counts: dict[str, int] = dict.fromkeys(ASSERTIONS, 0)
     waiting: list[pa.RecordBatch] = []
-    rows = done = 0
+    rows = done = silent = 0
     try:
         with _opened(part, path, schema) as write:
             for batch in batches:
                 waiting.append(batch)
                 rows += batch.num_rows
                 done += batch.num_rows
+                silent += pc.sum(pc.equal(pc.list_value_length(batch.column(1)), 0)).as_py() or 0
                 assertions = pc.struct_field(pc.list_flatten(batch.column(1)), "assertion")
                 for row in pc.value_counts(assertions).to_pylist():
                     counts[row["values"]] += row["counts"]
@@ -77,7 +82,7 @@ def write_annotations(
     finally:
         if part.parent.is_dir():
             part.unlink(missing_ok=True)
-    return Written(done, counts)
+    return Written(done, counts, silent)
 
 
 @contextmanager

@@ -37,7 +37,10 @@ class BatchPlan(ABC):
         distinct = len(np.unique(self.patients))
         if distinct < size:
             what = "patients" if one_per_patient else "studies"
-            raise ConfigError(f"batch.size is {size}, but the training split has only {distinct} {what}")
+            raise ConfigError(
+                f"batch.size is {size}, but the training split has only {distinct} {what}: "
+                f"choose a batch of at most {distinct}"
+            )
 
     @property
     @abstractmethod
