@@ -8,7 +8,7 @@ from torch import Tensor
 from medtrim.errors import ConfigError
 from medtrim.objectives.checks import above, at_least, within
 from medtrim.objectives.inputs import SimilarityTensors
-from medtrim.objectives.soft_targets import AffinityObjective
+from medtrim.objectives.soft_targets import AffinityObjective, term_weights
 
 
 def sharpness(progress: float, *, start: float, until: float) -> float:
@@ -63,13 +63,7 @@ class AnnealedKernel(AffinityObjective):
             text_weight=text_weight,
             max_scale=max_scale,
         )
-        self.weights = (
-            at_least("disease", disease, 0.0),
-            at_least("adjective", adjective, 0.0),
-            at_least("direction", direction, 0.0),
-        )
-        if not any(self.weights):
-            raise ConfigError("disease, adjective and direction are all 0: the kernel says nothing")
+        self.weights = term_weights(disease, adjective, direction)
         self.anneal_start = within("anneal_start", anneal_start, 0.0, 1.0)
         self.anneal_until = within("anneal_until", anneal_until, 0.0, 1.0)
         self.text_start = at_least("text_start", text_start, 0.0)

@@ -37,6 +37,18 @@ def _without_diagonal(square: Float[Tensor, "B B"]) -> Float[Tensor, "B C"]:
     return square.flatten()[1:].view(size - 1, size + 1)[:, :-1].reshape(size, size - 1)
 
 
+def term_weights(disease: float, adjective: float, direction: float) -> tuple[float, float, float]:
+    """The weights of the score's three terms; raises a `ConfigError` where one is negative or all are 0."""
+    weights = (
+        at_least("disease", disease, 0.0),
+        at_least("adjective", adjective, 0.0),
+        at_least("direction", direction, 0.0),
+    )
+    if not any(weights):
+        raise ConfigError("disease, adjective and direction are all 0: nothing is alike")
+    return weights
+
+
 class AffinityObjective(Objective):
     """Cross-entropy between softmax(Q) over the batch and softmax of the scaled similarities.
 
@@ -128,13 +140,7 @@ class SoftTargets(AffinityObjective):
             text_weight=text_weight,
             max_scale=max_scale,
         )
-        self.weights = (
-            at_least("disease", disease, 0.0),
-            at_least("adjective", adjective, 0.0),
-            at_least("direction", direction, 0.0),
-        )
-        if not any(self.weights):
-            raise ConfigError("disease, adjective and direction are all 0: the score says nothing")
+        self.weights = term_weights(disease, adjective, direction)
         self.temperature = above("temperature", temperature, 0.0)
 
     def affinity(self, similarity: SimilarityTensors, progress: float) -> Float[Tensor, "B B"]:
