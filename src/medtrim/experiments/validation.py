@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from medtrim.data import ImageCache
 from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.embed import embed_studies
-from medtrim.evaluation.reference import make_reference
+from medtrim.evaluation.reference import Reference, make_reference
 from medtrim.evaluation.retrieval import evaluate_retrieval
 from medtrim.models import EncoderBundle
 from medtrim.training import TrainConfig
@@ -26,6 +26,20 @@ MAX_STUDIES = 300
 def curve_name(metric: str) -> str:
     """The key under which a metric's mean over `DIRECTIONS` is logged."""
     return f"mean {metric}"
+
+
+def mean_retrieval(
+    bundle: EncoderBundle,
+    studies: Sequence[Study],
+    cache: ImageCache,
+    reference: Reference,
+    bootstrap: PatientBootstrap,
+) -> dict[str, float]:
+    """`CURVES` of abnormal queries among `studies`, each the mean over `DIRECTIONS`, where defined."""
+    found = embed_studies(bundle, studies, cache)
+    result = evaluate_retrieval(found.image, found.text, reference, bootstrap, directions=DIRECTIONS)
+    values = {m: [f.value for f in result.figures if f.metric == m and f.queries == "abnormal"] for m in CURVES}
+    return {metric: float(np.mean(v)) for metric, v in values.items() if v}
 
 
 def make_validator(config: TrainConfig) -> Validator:
@@ -54,13 +68,8 @@ def make_validator(config: TrainConfig) -> Validator:
     def validate(bundle: EncoderBundle, step: int) -> Mapping[str, float]:
         if len(studies) < 2:
             return {curve_name(metric): float("nan") for metric in CURVES}
-        found = embed_studies(bundle, studies, cache)
-        result = evaluate_retrieval(found.image, found.text, reference, bootstrap, directions=DIRECTIONS)
-        values = {
-            metric: [f.value for f in result.figures if f.metric == metric and f.queries == "abnormal"]
-            for metric in CURVES
-        }
-        return {curve_name(m): float(np.mean(v)) if v else float("nan") for m, v in values.items()}
+        found = mean_retrieval(bundle, studies, cache, reference, bootstrap)
+        return {curve_name(metric): found.get(metric, float("nan")) for metric in CURVES}
 
     return validate
 

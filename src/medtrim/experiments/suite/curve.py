@@ -7,18 +7,17 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from medtrim.data import ImageCache
-from medtrim.evaluation import PatientBootstrap, embed_studies, evaluate_retrieval, make_reference
+from medtrim.evaluation import PatientBootstrap, make_reference
 from medtrim.experiments.suite.prepare import PreparedCorpus
+from medtrim.experiments.validation import mean_retrieval
 from medtrim.models import EncoderBundle
 from medtrim.types.tables import read_annotations, read_studies
 
 Curve = Callable[[EncoderBundle, int], Mapping[str, float]]
-METRICS = ("disease P@10", "fine P@10", "attribute AUC")
-DIRECTIONS = ("i2t", "t2i")
 
 
 def make_curve(corpus: PreparedCorpus, split: str, *, count: int) -> Curve | None:
-    """What `train(evaluate=…)` takes: `METRICS`, each the mean over both directions, on `count` studies of `split`.
+    """What `train(evaluate=…)` takes: `mean_retrieval` on `count` studies of `split`.
 
     The studies are the same for every run, so that curves compare. None where `count` is 0.
     """
@@ -33,11 +32,6 @@ def make_curve(corpus: PreparedCorpus, split: str, *, count: int) -> Curve | Non
     bootstrap = PatientBootstrap([s.patient_id for s in studies], resamples=1)
 
     def curve(bundle: EncoderBundle, step: int) -> Mapping[str, float]:
-        found = embed_studies(bundle, studies, cache)
-        result = evaluate_retrieval(found.image, found.text, reference, bootstrap, directions=DIRECTIONS)
-        values = {
-            m: [f.value for f in result.figures if f.metric == m and f.queries == "abnormal"] for m in METRICS
-        }
-        return {metric: float(np.mean(v)) for metric, v in values.items() if v}
+        return mean_retrieval(bundle, studies, cache, reference, bootstrap)
 
     return curve

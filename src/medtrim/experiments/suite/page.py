@@ -22,7 +22,6 @@ from medtrim.experiments.report import SEVERAL, duration
 from medtrim.experiments.results import EmbeddingMap, GalleryQuery
 from medtrim.experiments.suite.charts import Plot, learning_curves, loss_curves, sweep_plot
 from medtrim.experiments.suite.conduct import SuiteRun
-from medtrim.experiments.suite.curve import METRICS
 from medtrim.experiments.suite.docs_page import trial_text
 from medtrim.experiments.suite.execute import EVALUATION, TRAINING
 from medtrim.experiments.suite.failures import TestStudies, failure_gallery
@@ -30,6 +29,7 @@ from medtrim.experiments.suite.headline import Key
 from medtrim.experiments.suite.markdown import lead
 from medtrim.experiments.suite.page_tables import breakdowns, differences, main_tables, more_tables
 from medtrim.experiments.suite.results import SuiteResults
+from medtrim.experiments.validation import CURVES
 from medtrim.types import DISEASES, NO_FINDING
 from medtrim.types.tables import Progress, atomic_path, no_progress, read_annotations, read_studies
 from medtrim.types.yamlfile import dump_yaml
@@ -179,7 +179,7 @@ def _curves(results: SuiteResults, done: SuiteRun) -> list[Plot]:
             paths[run.spec.method].append(outcome.job.folder / TRAINING / "metrics.jsonl")
     labels = {m: results.label(m) for m in results.methods}
     loss = loss_curves(paths, labels)
-    return [*learning_curves(paths, labels, METRICS), *([loss] if loss else [])]
+    return [*learning_curves(paths, labels, CURVES), *([loss] if loss else [])]
 
 
 def _sweeps(results: SuiteResults) -> list[Plot]:
