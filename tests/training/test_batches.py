@@ -56,3 +56,10 @@ def test_without_the_rule_a_patient_may_meet_himself():
 
 def test_one_study_batches():
     assert plan(np.arange(3), size=1).rows(5).shape == (1,)
+
+
+def test_old_epochs_are_forgotten_and_dealt_again_alike():
+    made = plan(np.arange(40))
+    epochs = [[made.rows(10 * e + i).tolist() for i in range(10)] for e in range(5)]
+    assert len(made._epochs) == 2
+    assert [made.rows(i).tolist() for i in range(10)] == epochs[0]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from medtrim.errors import ConfigError
 from medtrim.training.batches import ShuffledPlan
+from medtrim.training.triplet_dealer import TripletDealer
 from medtrim.training.triplet_plan import TripletPlan
 from medtrim.training.triplets import TripletIndex
 
@@ -76,6 +78,34 @@ def test_seed_and_number_alone_decide_whatever_the_hash_seed():
     ours = [plan.rows(i).tolist() for i in reversed(range(30))][::-1]
     assert told.stdout.strip() == str(ours)
     assert ours != [make(random_triplets(80, 40), 40, seed=1).rows(i).tolist() for i in range(30)]
+
+
+def test_every_epoch_has_the_batches_of_the_first_in_another_order():
+    plan = make(random_triplets(200, 60), 60)
+    count = plan.batches_per_epoch
+    epochs = [[plan.rows(e * count + i).tolist() for i in range(count)] for e in range(4)]
+    assert len({str(epoch) for epoch in epochs}) == 4
+    index = TripletIndex(plan.triplets, 60)
+    for epoch in epochs:
+        inside = sum(len(index.within(np.array(rows))) for rows in epoch)
+        assert inside > 0.9 * len(plan.triplets)
+
+
+def test_a_resumed_or_copied_plan_goes_on_with_the_same_batches():
+    plan = make(random_triplets(100, 40), 40)
+    far = 3 * plan.batches_per_epoch + 1
+    walked = [plan.rows(i).tolist() for i in range(far + 1)]
+    assert make(random_triplets(100, 40), 40).rows(far).tolist() == walked[far]
+    copied = copy.deepcopy(plan)  # as to a worker process, dealt epochs stay behind
+    assert [copied.rows(i).tolist() for i in (0, far)] == [walked[0], walked[far]]
+
+
+def test_a_first_batch_of_many_triplets_needs_no_whole_epoch(monkeypatch):
+    dealt = []
+    batch = TripletDealer._batch
+    monkeypatch.setattr(TripletDealer, "_batch", lambda self: dealt.append(1) or batch(self))
+    make(np.random.default_rng(0).permuted(np.tile(np.arange(300), (2000, 1)), axis=1)[:, :3], 300).rows(4)
+    assert len(dealt) == 5
 
 
 def test_no_usable_triplet_is_an_error():

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +35,8 @@ class BatchPlan(ABC):
         self.patients = patients if one_per_patient else np.arange(len(patients), dtype=np.int64)
         self.size = size
         self.seed = seed
-        self._epochs: dict[int, list[Rows]] = {}
+        self._epochs: dict[int, _Epoch] = {}
+        self._counts: dict[int, int] = {}
         distinct = len(np.unique(self.patients))
         if distinct < size:
             what = "patients" if one_per_patient else "studies"
@@ -49,20 +52,65 @@ class BatchPlan(ABC):
 
     def rows(self, index: int) -> Rows:
         """The distinct studies of batch `index` [B]."""
-        epoch = 0
-        while index >= (count := len(self._epoch(epoch))):
-            index -= count
-            epoch += 1
-        return self._epoch(epoch)[index]
+        epoch, position = self._locate(index)
+        dealt = self._epoch(epoch)
+        dealt.reaches(position)
+        return dealt.batches[position]
 
-    def _epoch(self, epoch: int) -> list[Rows]:
+    def __getstate__(self) -> dict[str, object]:
+        # Epochs are dealt by generators, which cannot travel to another process and need not.
+        return {**self.__dict__, "_epochs": {}}
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        """Epoch of batch `index`, and its place there."""
+        epoch = 0
+        while not self._reaches(epoch, index):
+            index -= self._count(epoch)
+            epoch += 1
+        return epoch, index
+
+    def _reaches(self, epoch: int, position: int) -> bool:
+        """Whether the epoch has so many batches."""
+        if epoch in self._counts and position >= self._counts[epoch]:
+            return False
+        return self._epoch(epoch).reaches(position)
+
+    def _count(self, epoch: int) -> int:
+        """Batches of an epoch."""
+        if epoch not in self._counts:
+            dealt = self._epoch(epoch)
+            dealt.finish()
+            self._counts[epoch] = len(dealt.batches)
+        return self._counts[epoch]
+
+    def _epoch(self, epoch: int) -> _Epoch:
         if epoch not in self._epochs:
-            self._epochs[epoch] = self._deal(np.random.default_rng([self.seed, epoch]))
+            # Whoever reads ahead is at most one epoch further; older ones would only fill the memory.
+            while len(self._epochs) > 1:
+                del self._epochs[next(iter(self._epochs))]
+            self._epochs[epoch] = _Epoch(self._deal(epoch))
         return self._epochs[epoch]
 
     @abstractmethod
-    def _deal(self, rng: np.random.Generator) -> list[Rows]:
-        """All batches of an epoch, at least one."""
+    def _deal(self, epoch: int) -> Iterator[Rows]:
+        """The batches of an epoch, at least one; what it draws depends on (seed, epoch) alone."""
+
+
+class _Epoch:
+    """Batches of an epoch, dealt as far as they were asked for."""
+
+    def __init__(self, source: Iterator[Rows]) -> None:
+        self._source = source
+        self.batches: list[Rows] = []
+
+    def reaches(self, position: int) -> bool:
+        """Deal up to `position`; False where the epoch ends before it."""
+        self.batches.extend(islice(self._source, max(0, position + 1 - len(self.batches))))
+        return position < len(self.batches)
+
+    def finish(self) -> None:
+        """Deal the rest."""
+        self.batches.extend(self._source)
 
 
 class ShuffledPlan(BatchPlan):
@@ -72,8 +120,8 @@ class ShuffledPlan(BatchPlan):
     def batches_per_epoch(self) -> int:
         return max(1, len(self.patients) // self.size)
 
-    def _deal(self, rng: np.random.Generator) -> list[Rows]:
-        batches: list[Rows] = []
+    def _deal(self, epoch: int) -> Iterator[Rows]:
+        rng = np.random.default_rng([self.seed, epoch])
         order = iter(rng.permutation(len(self.patients)).tolist())
         waiting: deque[int] = deque()
         while True:
@@ -84,9 +132,9 @@ class ShuffledPlan(BatchPlan):
             while len(batch) < self.size:
                 row = next(order, None)
                 if row is None:
-                    return batches
+                    return
                 self._place(row, batch, seen, waiting)
-            batches.append(np.array(batch, dtype=np.int64))
+            yield np.array(batch, dtype=np.int64)
 
     def _place(self, row: int, batch: list[int], seen: set[int], waiting: deque[int]) -> None:
         patient = int(self.patients[row])
