@@ -37,6 +37,7 @@ COMMANDS: tuple[str, ...] = (
     "doctor",
     "evaluate",
     "experiment",
+    "real_data",
     "search",
 )
 
