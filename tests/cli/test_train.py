@@ -100,6 +100,31 @@ def test_a_dry_run_lists_every_problem(folder):
     assert "data.triplets: no.parquet does not exist" in result.output
 
 
+def test_a_dry_run_goes_on_past_wrong_keys(folder):
+    words = [
+        "train",
+        str(folder / "recipe.yaml"),
+        "--dry-run",
+        "--batch-size",
+        "500",
+        "--annotations",
+        "none.parquet",
+    ]
+    words += ["--set", "train.precision=bf16", "--set", "optimizer.warmup=7"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    told = result.output.replace("\n", " ")
+    for part in (
+        "unknown key 'train.precision', is 'precision' meant?",
+        "optimizer.warmup: ",
+        "data.annotations: none.parquet does not exist",
+        "batch.size is 500, but the training split has only 8 patients",
+    ):
+        assert part in told, part
+    assert told.count("problem:") == 4
+    assert not (folder / "run").exists()
+
+
 def test_doctor_exits_1_on_a_fault(folder):
     result = CliRunner().invoke(app, ["doctor", "--cache", str(folder / "none")])
     assert result.exit_code == 1

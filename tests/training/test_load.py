@@ -4,7 +4,8 @@ import pytest
 
 from medtrim.errors import ConfigError
 from medtrim.training import RECIPES, build_config, load_config, parse_overrides, read_recipe
-from medtrim.training.load import allowed_keys, merge
+from medtrim.training.explain import allowed_keys
+from medtrim.training.load import merge
 
 NEEDED = {"data": {"studies": "studies.parquet"}, "out": "run"}
 

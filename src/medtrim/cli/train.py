@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -15,6 +15,8 @@ from medtrim.types.tables import Progress
 
 if TYPE_CHECKING:
     from medtrim.training import TrainConfig, TrainResult
+    from medtrim.training.load import CheckedConfig
+    from medtrim.training.preflight import DryRun
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +52,7 @@ def train(
 ) -> None:
     """Train an image and a text encoder so that alike studies lie close together."""
     from medtrim.training import load_config, parse_overrides
-    from medtrim.training.load import merge
+    from medtrim.training.load import check_config, merge
 
     flags = {
         "recipe": recipe or (None if config else "tiny-cpu"),
@@ -70,10 +72,10 @@ def train(
     if epochs is not None and steps is None:
         flags["steps"] = 0
     given = {name: value for name, value in flags.items() if value is not None}
-    read = load_config(config, merge(parse_overrides(given), parse_overrides(settings or [])))
     if dry_run:
-        _dry_run(read)
+        _dry_run(check_config(config, flags=given, settings=settings or []))
         return
+    read = load_config(config, merge(parse_overrides(given), parse_overrides(settings or [])))
     result = _run(read, resume=resume)
     if os.environ.get("RANK", "0") != "0":
         return
@@ -81,19 +83,34 @@ def train(
     report_rejects(len(result.rejects), str(read.out / "rejects.parquet"), strict=strict)
 
 
-def _dry_run(config: TrainConfig) -> None:
+def _dry_run(checked: CheckedConfig) -> None:
+    from medtrim.errors import MedTrimError
+    from medtrim.training.preflight import dry_run
+    from medtrim.training.problems import find_problems
+
+    config, problems = checked.config, list(checked.problems)
+    if config is not None:
+        problems += find_problems(config, missing=checked.missing)
+    if config is None or problems:
+        _refuse(problems)
+    try:
+        with progress_bar("images") as images:
+            found = dry_run(config, progress=images)
+    except MedTrimError as error:
+        _refuse([str(error)])
+    _show(config, found)
+
+
+def _refuse(problems: Iterable[str]) -> NoReturn:
+    for problem in problems:
+        warn(problem, label="problem:", style="red")
+    raise typer.Exit(2)
+
+
+def _show(config: TrainConfig, found: DryRun) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from medtrim.training.preflight import dry_run, find_problems
-
-    problems = find_problems(config)
-    for problem in problems:
-        warn(problem, label="problem:", style="red")
-    if problems:
-        raise typer.Exit(2)
-    with progress_bar("images") as images:
-        found = dry_run(config, progress=images)
     rows = {
         "training studies": f"{found.studies:,} of {found.patients:,} patients",
         "evaluation studies": f"{found.evaluation:,}",
@@ -121,11 +138,15 @@ def _mib(count: int) -> str:
 
 
 def _run(config: TrainConfig, *, resume: bool) -> TrainResult:
+    from medtrim.errors import ModelError
     from medtrim.experiments.validation import make_validator
     from medtrim.training import train as run
+    from medtrim.training.hub import hub_problems
     from medtrim.types.outputs import check_output_folder
 
     check_output_folder(config.out)
+    if absent := hub_problems(config):
+        raise ModelError("; ".join(absent))
     evaluate = make_validator(config) if config.evaluation.every else None
     if os.environ.get("RANK", "0") != "0":
         # Of several processes that torchrun started, the first does the talking.

@@ -63,7 +63,7 @@ def read_training_corpus(
         TableError: a table is unreadable, a study has no annotation, or a triplet names an unknown study.
         TrainingError: a patient has studies in two splits, or nothing is left to train on.
     """
-    studies, rejects = _read_studies(config)
+    studies, rejects = read_split_studies(config)
     splits = (config.data.train_split, config.data.eval_split)
     wanted = [s for s in studies if s.split in splits]
     cache, broken = _cache(wanted, config, image_size=image_size, build=build_cache, progress=progress)
@@ -73,9 +73,8 @@ def read_training_corpus(
     if not training:
         there = ", ".join(sorted({repr(s.split) for s in studies})) or "none"
         raise TrainingError(f"no usable study in split {config.data.train_split!r}; splits found: {there}")
-    encoded, ontology = _encode(training, config)
-    triplets, left_out = _triplets(training, studies, rejects, config)
-    _, patients = np.unique([s.patient_id for s in training], return_inverse=True)
+    encoded, ontology = encode_annotations(training, config)
+    triplets, left_out = read_triplet_rows(training, studies, rejects, config)
     return TrainingCorpus(
         studies=training,
         evaluation=tuple(s for s in usable if s.split == config.data.eval_split),
@@ -85,9 +84,15 @@ def read_training_corpus(
         encoded=encoded,
         triplets=triplets,
         triplets_left_out=left_out,
-        patients=patients.astype(np.int64),
+        patients=patient_codes(training),
         ontology=ontology,
     )
+
+
+def patient_codes(studies: Sequence[Study]) -> Rows:
+    """A code for the patient of each study [N]."""
+    _, codes = np.unique([s.patient_id for s in studies], return_inverse=True)
+    return codes.astype(np.int64)
 
 
 def read_reports(studies: Path) -> list[str]:
@@ -95,7 +100,13 @@ def read_reports(studies: Path) -> list[str]:
     return [s.report for s in read_corpus(studies).studies if s.report]
 
 
-def _read_studies(config: TrainConfig) -> tuple[list[Study], list[Reject]]:
+def read_split_studies(config: TrainConfig) -> tuple[list[Study], list[Reject]]:
+    """The studies with a report, each with its split, and the rejects.
+
+    Raises:
+        TableError: the table is unreadable or lacks columns.
+        TrainingError: a patient has studies in two splits.
+    """
     data = config.data
     root = data.image_root or data.studies.parent
     reading = read_corpus(data.studies, columns=data.columns or None, image_root=root)
@@ -138,7 +149,14 @@ def _cache(
     return built.cache, list(built.rejects)
 
 
-def _encode(studies: Sequence[Study], config: TrainConfig) -> tuple[EncodedStudies | None, Provenance | None]:
+def encode_annotations(
+    studies: Sequence[Study], config: TrainConfig
+) -> tuple[EncodedStudies | None, Provenance | None]:
+    """The annotations of `studies` for the score, in their order, and where they come from.
+
+    Raises:
+        TableError: the annotations table is unreadable, or a study has none.
+    """
     if config.data.annotations is None:
         return None, None
     table = read_table(config.data.annotations, schemas.ANNOTATIONS, table="annotations")
@@ -153,9 +171,14 @@ def _encode(studies: Sequence[Study], config: TrainConfig) -> tuple[EncodedStudi
     return encode_studies([known[s.study_id] for s in studies], score), provenance
 
 
-def _triplets(
+def read_triplet_rows(
     training: Sequence[Study], studies: Sequence[Study], rejects: Sequence[Reject], config: TrainConfig
 ) -> tuple[Rows | None, int]:
+    """The triplets within the training studies as rows of them, and how many others the table has.
+
+    Raises:
+        TableError: the table is unreadable, names an unknown study, or none lies within the split.
+    """
     if config.data.triplets is None:
         return None, 0
     table = read_table(config.data.triplets, schemas.TRIPLETS, table="triplets")

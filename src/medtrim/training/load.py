@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from medtrim.errors import ConfigError
 from medtrim.objectives import build_objective, objective_options
 from medtrim.training.config import TrainConfig
+from medtrim.training.explain import explain, nearest
 from medtrim.types.yamlfile import load_yaml, read_yaml
 
 RECIPES = ("tiny-cpu", "paper", "single-gpu")
+
+_ROUNDS = 4  # a section that is no mapping, a key that it needs, its values, and rules over several sections
+_UNKNOWN = "not-given"  # stands for a needed path, so that the rest of a recipe can be checked
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedConfig:
+    """A recipe as far as it can be understood.
+
+    Attributes:
+        config: the recipe without what is wrong with it; None where nothing is left to go on.
+        problems: everything that is wrong, one by one.
+        missing: needed keys that nobody gave; `config` holds a stand-in for each, which means nothing.
+    """
+
+    config: TrainConfig | None
+    problems: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 def read_recipe(name: str) -> dict[str, Any]:
@@ -26,7 +44,7 @@ def read_recipe(name: str) -> dict[str, Any]:
         ConfigError: there is none of this name.
     """
     if name not in RECIPES:
-        raise ConfigError(f"there is no recipe {name!r}{_nearest(name, RECIPES)}")
+        raise ConfigError(f"there is no recipe {name!r}{nearest(name, RECIPES)}")
     text = resources.files("medtrim.training").joinpath("recipes", f"{name}.yaml").read_text(encoding="utf-8")
     values: dict[str, Any] = load_yaml(text, source=f"recipe {name}")
     return values
@@ -47,14 +65,24 @@ def load_config(path: Path | str | None = None, overrides: Iterable[str] | Mappi
         ConfigError: unreadable or malformed; the message lists every unknown key with the nearest allowed one and
             every value out of range.
     """
-    layers: list[dict[str, Any]] = []
-    if path is not None:
-        values = read_yaml(path)
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path}: a recipe is a mapping of keys to values")
-        layers.append(_rooted(values, Path(path).parent))
-    layers.append(dict(overrides) if isinstance(overrides, Mapping) else parse_overrides(overrides))
-    return build_config(*layers, source=str(path or "recipe"))
+    given = dict(overrides) if isinstance(overrides, Mapping) else parse_overrides(overrides)
+    return build_config(_read_file(path), given, source=str(path or "recipe"))
+
+
+def check_config(
+    path: Path | str | None, *, flags: Mapping[str, Any], settings: Iterable[str] = ()
+) -> CheckedConfig:
+    """What `load_config` would make of a file, `section.key` → value and `key=value` words, and all that is wrong.
+
+    Nothing is raised: keys and values that are wrong are listed and left out, so that the rest can be checked too.
+    """
+    words, problems = _parse_words(settings)
+    try:
+        file = _read_file(path)
+    except ConfigError as error:
+        return CheckedConfig(None, (str(error), *problems))
+    found = _check_layers(file, merge(parse_overrides(flags), words))
+    return CheckedConfig(found.config, (*problems, *found.problems), found.missing)
 
 
 def build_config(*layers: Mapping[str, Any], source: str = "recipe") -> TrainConfig:
@@ -63,20 +91,69 @@ def build_config(*layers: Mapping[str, Any], source: str = "recipe") -> TrainCon
     Raises:
         ConfigError: as `load_config`.
     """
+    found = _check_layers(*layers)
+    if found.problems or found.config is None:
+        raise ConfigError(f"{source}: " + "; ".join(found.problems))
+    return found.config
+
+
+def _read_file(path: Path | str | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: a recipe is a mapping of keys to values")
+    return _rooted(values, Path(path).parent)
+
+
+def _check_layers(*layers: Mapping[str, Any]) -> CheckedConfig:
     base = next((layer["recipe"] for layer in reversed(layers) if layer.get("recipe") is not None), None)
-    merged: dict[str, Any] = {} if base is None else read_recipe(str(base))
+    merged: dict[str, Any] = {}
+    problems: list[str] = []
+    if base is not None:
+        try:
+            merged = read_recipe(str(base))
+        except ConfigError as error:
+            problems.append(str(error))
     for layer in layers:
         merged = _lay_over(merged, {key: value for key, value in layer.items() if key != "recipe"})
-    problems: list[str] = []
-    config: TrainConfig | None = None
-    try:
-        config = TrainConfig.model_validate(merged)
-    except ValidationError as error:
-        problems += [_explain(detail) for detail in error.errors(include_url=False)]
     problems += _objective_problems(merged.get("objective"))
-    if problems or config is None:
-        raise ConfigError(f"{source}: " + "; ".join(problems))
-    return config
+    config, faults, missing = _understand(merged)
+    return CheckedConfig(config, (*faults, *problems), missing)
+
+
+def _understand(values: dict[str, Any]) -> tuple[TrainConfig | None, list[str], tuple[str, ...]]:
+    """The configuration of `values`, what is wrong with them, and which needed keys are missing.
+
+    What is wrong is left out and the rest tried again, since some faults show only where the others are mended.
+    """
+    faults: list[str] = []
+    missing: list[str] = []
+    for _ in range(_ROUNDS):
+        try:
+            return TrainConfig.model_validate(values), faults, tuple(missing)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+        for detail in details:
+            faults += [line for line in explain(detail) if line not in faults]
+            # A rule over several sections has no place of its own; the only one is about this key.
+            place = [str(part) for part in detail["loc"]] or ["batch", "sampler"]
+            if detail["type"] == "missing":
+                needed = "data.studies" if place == ["data"] else ".".join(place)
+                missing.append(needed)
+                values = merge(values, parse_overrides({needed: _UNKNOWN}))
+            else:
+                values = _without(values, place)
+    return None, faults, tuple(missing)
+
+
+def _without(values: Mapping[str, Any], place: Sequence[str]) -> dict[str, Any]:
+    """`values` less what is at `place`, or less the innermost mapping's key on the way there."""
+    key, *inner = place
+    below = values.get(key)
+    if inner and isinstance(below, Mapping) and inner[0] in below:
+        return {**values, key: _without(below, inner)}
+    return {name: value for name, value in values.items() if name != key}
 
 
 def _lay_over(base: dict[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,48 +181,36 @@ def parse_overrides(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, A
     Raises:
         ConfigError: a word has no `=`, or a value is no YAML.
     """
-    pairs: list[tuple[str, Any]] = []
     if isinstance(overrides, Mapping):
-        pairs += overrides.items()
-    else:
-        for word in overrides:
-            key, equals, text = word.partition("=")
-            if not equals or not key:
-                raise ConfigError(f"{word!r} is no key=value")
+        return _nest(overrides.items())
+    nested, problems = _parse_words(overrides)
+    if problems:
+        raise ConfigError("; ".join(problems))
+    return nested
+
+
+def _parse_words(words: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+    pairs: list[tuple[str, Any]] = []
+    problems: list[str] = []
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            problems.append(f"{word!r} is no key=value")
+            continue
+        try:
             pairs.append((key, load_yaml(text, source=word)))
+        except ConfigError as error:
+            problems.append(str(error))
+    return _nest(pairs), problems
+
+
+def _nest(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for key, value in pairs:
         for name in reversed(key.strip().split(".")):
             value = {name: value}
         nested = merge(nested, value)
     return nested
-
-
-def allowed_keys(location: Iterable[int | str]) -> tuple[str, ...]:
-    """The keys that the section at `location` of a recipe has; empty where there is no such section."""
-    section: Any = TrainConfig
-    for part in location:
-        field = section.model_fields.get(part)
-        kinds = [field.annotation, *get_args(field.annotation)] if field else []
-        section = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
-        if section is None:
-            return ()
-    return tuple(section.model_fields)
-
-
-def _explain(detail: ErrorDetails) -> str:
-    *parents, key = detail["loc"] or ("",)
-    name = ".".join(map(str, detail["loc"]))
-    if detail["type"] == "extra_forbidden":
-        allowed = allowed_keys(parents)
-        if not parents:
-            allowed = (*allowed, "recipe")
-        return f"unknown key {name!r}{_nearest(str(key), allowed)}"
-    if detail["type"] == "missing":
-        return f"{name} is missing"
-    message = detail["msg"].removeprefix("Value error, ")
-    shown = detail["input"]
-    return f"{name}: {message}, not {shown!r}" if name and isinstance(shown, str | int | float) else message
 
 
 def _objective_problems(section: Any) -> list[str]:
@@ -172,10 +237,3 @@ def _rooted(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         paths = ("studies", "annotations", "triplets", "image_root", "cache")
         rooted["data"] = {k: str(folder / v) if k in paths and isinstance(v, str) else v for k, v in data.items()}
     return rooted
-
-
-def _nearest(name: str, allowed: Iterable[str]) -> str:
-    names = list(allowed)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    guess = f", is {close[0]!r} meant?" if close else ""
-    return f"{guess} (allowed: {', '.join(names)})" if names else guess

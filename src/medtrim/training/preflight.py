@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from medtrim.objectives import OBJECTIVES
 from medtrim.training.config import TrainConfig
-from medtrim.training.prepare import PreparedRun, prepare_run
+from medtrim.training.prepare import PreparedRun, model_config, prepare_run
 from medtrim.types.tables import Progress, no_progress
 
 # Bytes a number: weights and gradients in float32, AdamW's two moments beside them.
@@ -94,38 +91,6 @@ def dry_run(config: TrainConfig, *, progress: Progress = no_progress) -> DryRun:
     )
 
 
-def find_problems(config: TrainConfig) -> list[str]:
-    """Everything that can be seen to be wrong without reading a corpus: all at once, not one by one."""
-    data, problems = config.data, []
-    for key in ("studies", "annotations", "triplets", "image_root"):
-        path: Path | None = getattr(data, key)
-        if path is not None and not path.exists():
-            problems.append(f"data.{key}: {path} does not exist")
-    needs = OBJECTIVES[config.objective.name].needs
-    if needs & {"similarity", "labels"} and data.annotations is None:
-        problems.append(f"objective {config.objective.name} compares annotations: data.annotations names no table")
-    if "triplets" in needs and data.triplets is None and data.annotations is None:
-        problems.append(f"objective {config.objective.name} uses triplets: data.triplets names no table")
-    if config.precision == "fp16" and not torch.cuda.is_available():
-        problems.append("precision fp16 needs a GPU; on the CPU use fp32 or bf16")
-    if (config.out / "metrics.jsonl").exists():
-        problems.append(f"out: {config.out} holds a run already; it can only be resumed")
-    free = shutil.disk_usage(_existing(config.out)).free
-    if free < 1 << 30:
-        problems.append(f"out: only {free / 2**20:.0f} MiB are free on its disk")
-    for side in ("vision", "text"):
-        name = getattr(config.model, side)
-        if name and name.startswith((".", "/")) and not Path(name).is_dir():
-            problems.append(f"model.{side}: {name} is no folder")
-    return problems
-
-
-def _existing(path: Path) -> Path:
-    while not path.exists():
-        path = path.parent
-    return path
-
-
 def _activations(run: PreparedRun, config: TrainConfig) -> int:
     """Bytes that autograd keeps for a batch: counted on one and two studies, extrapolated linearly."""
     size = config.batch.chunk or config.batch.size
@@ -161,6 +126,12 @@ def _warnings(config: TrainConfig, run: PreparedRun, cut: float) -> list[str]:
         warnings.append(
             f"cached images of {run.corpus.cache.size} px are blown up to the model's {run.bundle.image_size} px"
         )
+    asked = config.model.max_tokens if config.model.checkpoint else model_config(config).max_tokens
+    if asked is not None and asked > run.bundle.max_tokens:
+        warnings.append(f"model.max_tokens is {asked}, but the text encoder takes {run.bundle.max_tokens}")
+    given = sorted(config.model.overrides()) if config.model.checkpoint else []
+    if given:
+        warnings.append(f"model.checkpoint brings its own model: {', '.join(given)} of the recipe are not used")
     if not run.corpus.evaluation:
         warnings.append(f"split {config.data.eval_split!r} is empty: nothing to evaluate on")
     if run.steps * config.batch.accumulate < run.plan.batches_per_epoch:

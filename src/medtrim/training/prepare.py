@@ -9,7 +9,7 @@ from medtrim.errors import ConfigError
 from medtrim.mining.batch import BatchConfig as MiningConfig
 from medtrim.models import EncoderBundle, ModelConfig, build_dual_encoder, load_checkpoint, load_preset
 from medtrim.objectives import Objective, build_objective
-from medtrim.training.batches import BatchPlan, ShuffledPlan
+from medtrim.training.batches import BatchPlan, Rows, ShuffledPlan
 from medtrim.training.collate import BatchDataset, Rank, tokenize
 from medtrim.training.config import TrainConfig
 from medtrim.training.corpus import TrainingCorpus, read_training_corpus
@@ -77,7 +77,7 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
         add_lora(bundle.model, config.lora, seed=config.seed)
     freeze_first_layers(bundle.model, config.model.freeze_layers)
     if config.model.activation_checkpointing:
-        _checkpoint_activations(bundle)
+        checkpoint_activations(bundle)
     return PreparedRun(
         corpus=corpus,
         bundle=bundle,
@@ -109,18 +109,23 @@ def model_config(config: TrainConfig) -> ModelConfig:
 
 def build_plan(corpus: TrainingCorpus, config: TrainConfig) -> BatchPlan:
     """The batches that the recipe asks for."""
+    return plan_batches(corpus.triplets, corpus.patients, config)
+
+
+def plan_batches(triplets: Rows | None, patients: Rows, config: TrainConfig) -> BatchPlan:
+    """`build_plan` of the triplets' rows and the studies' patients.
+
+    Raises:
+        ConfigError: the studies cannot fill a batch, or there are no triplets where the recipe asks for them.
+    """
     batch = config.batch
     if batch.sampler == "triplets":
-        if corpus.triplets is None:
+        if triplets is None:
             raise ConfigError("batch.sampler is triplets, but data.triplets names no table")
         return TripletPlan(
-            corpus.triplets,
-            corpus.patients,
-            size=batch.size,
-            seed=config.seed,
-            one_per_patient=batch.one_per_patient,
+            triplets, patients, size=batch.size, seed=config.seed, one_per_patient=batch.one_per_patient
         )
-    return ShuffledPlan(corpus.patients, size=batch.size, seed=config.seed, one_per_patient=batch.one_per_patient)
+    return ShuffledPlan(patients, size=batch.size, seed=config.seed, one_per_patient=batch.one_per_patient)
 
 
 def steps_of(config: TrainConfig, plan: BatchPlan) -> int:
@@ -130,7 +135,12 @@ def steps_of(config: TrainConfig, plan: BatchPlan) -> int:
     return max(1, math.ceil(config.epochs * plan.batches_per_epoch / config.batch.accumulate))
 
 
-def _checkpoint_activations(bundle: EncoderBundle) -> None:
+def checkpoint_activations(bundle: EncoderBundle) -> None:
+    """Have both sides keep no activations and work them out again in the backward pass.
+
+    Raises:
+        ConfigError: a backbone cannot.
+    """
     for side in (bundle.model.vision_model, bundle.model.text_model):
         # transformers renamed the method during version 5.
         enable = getattr(side, "activation_checkpointing_enable", None) or side.gradient_checkpointing_enable
