@@ -159,3 +159,24 @@ def test_a_score_is_explained_term_by_term(tmp_path):
     unknown = run("score", table, "CXR1", "CXR9")
     assert isinstance(unknown.exception, TableError)
     assert "'CXR9'" in str(unknown.exception)
+
+
+@pytest.mark.parametrize("miner", [("--iterations", 3), ("--miner", "corpus", "--other-patients")])
+def test_a_split_keeps_the_others_out_of_the_triplets(annotations, tmp_path, miner):
+    studies = tmp_path / "studies.parquet"
+    records = [Study(f"s{i}", f"p{i}", findings="x", split="test" if i % 4 == 0 else "train") for i in range(90)]
+    write_table(studies_to_table(records), studies, Provenance("studies"))
+    output = tmp_path / "triplets.parquet"
+    result = run("mine", annotations, "-o", output, *miner, "--split", "train", "--studies", studies)
+    assert result.exit_code == 0, result.output
+    assert "67 studies of split train" in result.output
+    table = read_table(output, schemas.TRIPLETS, table="triplets")
+    used = {s for role in ("anchor", "positive", "negative") for s in table[role].to_pylist()}
+    assert used <= {r.study_id for r in records if r.split == "train"}
+    assert provenance_of(table).extra["split"] == "train"
+
+
+def test_a_split_needs_the_studies(annotations, tmp_path):
+    result = run("mine", annotations, "-o", tmp_path / "t.parquet", "--split", "train")
+    assert isinstance(result.exception, ConfigError)
+    assert "--split needs --studies" in str(result.exception)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from medtrim.errors import TableError
+from medtrim.errors import ConfigError, TableError
 from medtrim.mining.reading import encode_table, read_encoded, read_patients
 from medtrim.mining.similarity import ScoreConfig, encode_studies, score_matrix
 from medtrim.types import DEFAULT_CONTRADICTIONS, Annotation, Finding, OntologyRef, Provenance, Study
@@ -85,3 +85,45 @@ def test_patients_are_numbered_in_the_order_of_the_annotations(tmp_path):
         read_patients(tmp_path / "s.parquet", ["x", "a", "y"])
     with pytest.raises(TableError, match="1 study.*no patient id, first 'd'"):
         read_patients(tmp_path / "s.parquet", ["a", "d"])
+
+
+def with_splits(path, ids, splits):
+    studies = [Study(i, f"p{i}", findings="x", split=s) for i, s in zip(ids, splits, strict=True)]
+    write_table(studies_to_table(studies), path, Provenance("studies"))
+    return path
+
+
+def test_a_split_is_read_as_if_the_others_were_not_there(tmp_path, drawn):
+    corpus = drawn(60)
+    write_table(annotations_to_table(corpus), tmp_path / "a.parquet", Provenance("annotations"))
+    splits = ["train" if i % 3 else "test" for i in range(60)]
+    # The studies table has its own order, and studies that were never annotated.
+    table = with_splits(
+        tmp_path / "s.parquet", ["extra", *[a.study_id for a in reversed(corpus)]], ["train", *reversed(splits)]
+    )
+    read = read_encoded(tmp_path / "a.parquet", split="train", studies=table)
+    kept = [a for a, s in zip(corpus, splits, strict=True) if s == "train"]
+    assert read.encoded.study_ids == tuple(a.study_id for a in kept)
+    assert len(read.unread) == 40
+    np.testing.assert_array_equal(score_matrix(read.encoded), score_matrix(encode_studies(kept)))
+    assert read.provenance({}, 0, {}).extra["split"] == "train"
+    assert "split" not in read_encoded(tmp_path / "a.parquet").provenance({}, 0, {}).extra
+
+
+def test_a_split_that_is_not_there(tmp_path, drawn):
+    corpus = drawn(4)
+    write_table(annotations_to_table(corpus), tmp_path / "a.parquet", Provenance("annotations"))
+    ids = [a.study_id for a in corpus]
+    named = with_splits(tmp_path / "s.parquet", ids, ["test", "train", "test", ""])
+    with pytest.raises(
+        TableError, match="no annotated study is in split 'training'; splits found: 'test', 'train'"
+    ):
+        read_encoded(tmp_path / "a.parquet", split="training", studies=named)
+    none = with_splits(tmp_path / "none.parquet", ids, [""] * 4)
+    with pytest.raises(TableError, match="medtrim data import"):
+        read_encoded(tmp_path / "a.parquet", split="train", studies=none)
+    fewer = with_splits(tmp_path / "fewer.parquet", ids[1:], ["train"] * 3)
+    with pytest.raises(TableError, match=r"1 annotated study\(ies\) are missing"):
+        read_encoded(tmp_path / "a.parquet", split="train", studies=fewer)
+    with pytest.raises(ConfigError, match="needs the studies table"):
+        read_encoded(tmp_path / "a.parquet", split="train")

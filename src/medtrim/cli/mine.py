@@ -31,6 +31,12 @@ def mine(
     mode: Annotated[str | None, typer.Option(help="Score: faithful (the paper's code) or symmetric.")] = None,
     semi_hard: Annotated[float | None, typer.Option(help="Lowest score of a semi-hard negative.")] = None,
     ceiling: Annotated[float | None, typer.Option(help="A semi-hard negative scores below this.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Mine among the studies of this split only, such as train; needs --studies.")
+    ] = None,
+    studies: Annotated[
+        Path | None, typer.Option(help="Studies table (Parquet), for --split and --other-patients.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     iterations: Annotated[int | None, typer.Option(help="Pools to draw.", rich_help_panel=POOL)] = None,
     pool_size: Annotated[int | None, typer.Option(help="Studies in a pool.", rich_help_panel=POOL)] = None,
@@ -67,9 +73,6 @@ def mine(
     other_patients: Annotated[
         bool | None, typer.Option(help="Partners from other patients only.", rich_help_panel=CORPUS)
     ] = None,
-    studies: Annotated[
-        Path | None, typer.Option(help="Studies table, for the patients.", rich_help_panel=CORPUS)
-    ] = None,
     engine: Annotated[str, typer.Option(help="local or ray.", rich_help_panel=CORPUS)] = "local",
     workers: Annotated[int, typer.Option(min=1, help="Processes, or Ray actors.", rich_help_panel=CORPUS)] = 1,
     restart: Annotated[
@@ -77,6 +80,7 @@ def mine(
     ] = False,
 ) -> None:
     """Mine (anchor, positive, negative) triplets by the similarity of the studies' reports."""
+    from medtrim.errors import ConfigError
     from medtrim.mining.reading import read_encoded
     from medtrim.mining.recipe import load_recipe
     from medtrim.types.outputs import check_output
@@ -107,7 +111,9 @@ def mine(
     total = recipe.score.weights.total
     if abs(total - 1) > 1e-9:
         _note(f"the score weights sum to {total:g}: scores and thresholds are on a scale from 0 to {total:g}")
-    corpus = read_encoded(annotations, recipe.score)
+    if split is not None and studies is None:
+        raise ConfigError("--split needs --studies, the table that holds the splits")
+    corpus = read_encoded(annotations, recipe.score, split=split or "", studies=studies)
     for note in (*corpus.notes, *_ontology_note(corpus)):
         _note(note)
     if recipe.miner == "pool":
@@ -184,7 +190,8 @@ def _finish(mined: MinedTriplets, corpus: EncodedCorpus, recipe: Recipe, output:
     write_table(table, output, corpus.provenance(recipe.to_dict(), seed, mined.counts))
     studies, distinct = len(corpus.encoded), corpus.encoded.distinct
     say(f"{len(mined):,} triplets → {output}")
-    say(f"  {studies:,} studies, {distinct:,} distinct annotations")
+    where = f" of split {corpus.split}" if corpus.split else ""
+    say(f"  {studies:,} studies{where}, {distinct:,} distinct annotations")
     shown = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in mined.counts.items())
     say(f"  {shown}")
     means = f"positives {mined.positive_score.mean():.3f}, negatives {mined.negative_score.mean():.3f}"

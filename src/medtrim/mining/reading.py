@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Integer
 
-from medtrim.errors import TableError
+from medtrim.errors import ConfigError, TableError
 from medtrim.mining.encoding import EncodedStudies, FlatFindings, encode_flat
 from medtrim.mining.score_config import ScoreConfig
 from medtrim.types import ASSERTIONS, DEFAULT_CONTRADICTIONS, Contradictions, OntologyRef, Provenance, schemas
 from medtrim.types.tables import check_unique, provenance_of, read_table
+
+_ASSIGN = "`medtrim data import TABLE -o studies.parquet --split train=0.8,val=0.1,test=0.1`"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class EncodedCorpus:
     """Encoded studies with what their table says of itself, and remarks a user should see.
 
     `unread` marks studies whose report gave no finding at all, not even a denied one: nothing is known of them.
+    `split` is the split that the corpus was restricted to, empty where it was not.
     """
 
     encoded: EncodedStudies
@@ -31,31 +34,47 @@ class EncodedCorpus:
     ontology: OntologyRef | None
     contradictions: Contradictions
     notes: tuple[str, ...]
+    split: str = ""
 
     def provenance(self, config: Mapping[str, Any], seed: int, counts: Mapping[str, int]) -> Provenance:
         """Provenance of triplets mined from this corpus."""
         axes = {axis: dict(levels) for axis, levels in self.contradictions.axes.items()}
-        extra = {"counts": dict(counts), "studies": len(self.encoded), "contradictions": axes}
+        extra: dict[str, Any] = {"counts": dict(counts), "studies": len(self.encoded), "contradictions": axes}
+        if self.split:
+            extra["split"] = self.split
         return Provenance("triplets", config, seed, self.ontology, extra)
 
 
-def read_encoded(path: Path | str, config: ScoreConfig | None = None) -> EncodedCorpus:
+def read_encoded(
+    path: Path | str, config: ScoreConfig | None = None, *, split: str = "", studies: Path | str | None = None
+) -> EncodedCorpus:
     """Read and encode an annotations table.
 
+    Args:
+        path: the annotations.
+        config: the score.
+        split: keep only the studies of this split.
+        studies: the studies table that holds the splits.
+
     Raises:
-        TableError: no such table, columns missing, ids missing or repeated, unknown assertions, or findings none
-            of which is of a counted disease (the table was made with another ontology).
+        ConfigError: a split, and no table that holds it.
+        TableError: no such table, columns missing, ids missing or repeated, unknown assertions, findings none
+            of which is of a counted disease (the table was made with another ontology), or no study in the split.
     """
+    if split and studies is None:
+        raise ConfigError(f"split {split!r} needs the studies table that holds the splits")
     config = config or ScoreConfig()
     columns = [*schemas.ANNOTATIONS.names]
     table = read_table(path, schemas.ANNOTATIONS, table="annotations").select(columns)
+    if split and studies is not None:
+        table = table.filter(_in_split(studies, table["study_id"], split))
     encoded, notes = _encode(table, config)
     made = provenance_of(table)
     if made is None:
         notes = ("the annotations carry no provenance: the ontology that made them is unknown", *notes)
     unread = pc.equal(pc.fill_null(pc.list_value_length(table["findings"]), 0), 0).to_numpy()
     ontology = made.ontology if made else None
-    return EncodedCorpus(encoded, unread, ontology, contradictions_of(made), notes)
+    return EncodedCorpus(encoded, unread, ontology, contradictions_of(made), notes, split)
 
 
 def read_patients(path: Path | str, study_ids: Sequence[str]) -> Integer[np.ndarray, " studies"]:
@@ -64,19 +83,34 @@ def read_patients(path: Path | str, study_ids: Sequence[str]) -> Integer[np.ndar
     Raises:
         TableError: a study is not in the table, or has no patient id.
     """
-    schema = pa.schema([("study_id", pa.string()), ("patient_id", pa.string())])
-    table = read_table(path, schema, table="studies")
-    check_unique(table["study_id"].to_pylist(), table="studies")
-    rows = pc.index_in(pa.array(study_ids, pa.string()), table["study_id"])
-    if rows.null_count:
-        unknown = [s for s, row in zip(study_ids, rows.to_pylist(), strict=True) if row is None]
-        raise TableError(f"studies: {len(unknown)} annotated study(ies) are missing: {', '.join(unknown[:5])}")
-    patients = table["patient_id"].combine_chunks().take(rows)
+    patients = _column_of(path, "patient_id", study_ids)
     nameless = pc.or_kleene(pc.is_null(patients), pc.equal(patients, "")).fill_null(True)
     if pc.any(nameless).as_py():
         first = study_ids[nameless.to_pylist().index(True)]
         raise TableError(f"studies: {pc.sum(nameless).as_py()} study(ies) have no patient id, first {first!r}")
     return np.asarray(patients.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64))
+
+
+def _in_split(path: Path | str, study_ids: pa.ChunkedArray, split: str) -> pa.Array:
+    """Boolean [studies]: which of them are in `split`, by the studies table at `path`."""
+    splits = pc.fill_null(_column_of(path, "split", study_ids.to_pylist()), "")
+    inside = pc.equal(splits, split)
+    if not pc.any(inside).as_py():
+        found = ", ".join(sorted(repr(s) for s in pc.unique(splits).to_pylist() if s))
+        hint = f"splits found: {found}" if found else f"the table assigns none; {_ASSIGN} does"
+        raise TableError(f"studies: no annotated study is in split {split!r}; {hint}")
+    return inside
+
+
+def _column_of(path: Path | str, column: str, study_ids: Sequence[str]) -> pa.Array:
+    """A text column of the studies table at `path`, for each of `study_ids`."""
+    table = read_table(path, pa.schema([("study_id", pa.string()), (column, pa.string())]), table="studies")
+    check_unique(table["study_id"].to_pylist(), table="studies")
+    rows = pc.index_in(pa.array(study_ids, pa.string()), table["study_id"])
+    if rows.null_count:
+        unknown = [s for s, row in zip(study_ids, rows.to_pylist(), strict=True) if row is None]
+        raise TableError(f"studies: {len(unknown)} annotated study(ies) are missing: {', '.join(unknown[:5])}")
+    return table[column].combine_chunks().take(rows)
 
 
 def encode_table(table: pa.Table, config: ScoreConfig | None = None) -> EncodedStudies:
