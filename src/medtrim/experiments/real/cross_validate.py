@@ -95,9 +95,12 @@ def cross_validate(
         Retrieval and zero-shot; agreement with zone scores, None where there are none.
 
     Raises:
+        ConfigError: several learning rates, but fewer than three folds.
         MedTrimError: whatever training raises; a second start goes on there.
     """
     suite = settings.suite()
+    if len(settings.rates) > 1 and folds.count < 3:
+        raise ConfigError("a search among learning rates needs three folds: to train, to choose and to test on")
     names = [*(settings.methods or suite.methods), UNTRAINED]
     jobs = [
         FoldJob(name, fold, seed, settings.rates)
