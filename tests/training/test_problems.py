@@ -7,6 +7,7 @@ import urllib.error
 import pyarrow.parquet as pq
 import pytest
 
+from medtrim.models import hub as models_hub
 from medtrim.training import hub
 from medtrim.training.hub import hub_problems
 from medtrim.training.problems import find_problems
@@ -94,7 +95,7 @@ def no_hub(monkeypatch, tmp_path):
     def refuse(*args, **options):
         raise urllib.error.URLError(socket.gaierror(-2, "Name or service not known"))
 
-    monkeypatch.setattr(hub.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(models_hub.urllib.request, "urlopen", refuse)
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda name, file: None)
 
 
@@ -119,7 +120,7 @@ def test_a_cached_or_reachable_hub_model_is_no_problem(recipe, no_hub, monkeypat
     def forbidden(*args, **options):
         raise urllib.error.HTTPError("https://huggingface.co", 403, "Forbidden", {}, None)
 
-    monkeypatch.setattr(hub.urllib.request, "urlopen", forbidden)
+    monkeypatch.setattr(models_hub.urllib.request, "urlopen", forbidden)
     assert hub_problems(config) == [], "whoever answers is there"
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(models_hub.constants, "HF_HUB_OFFLINE", True)
     assert "cannot be reached" in hub_problems(config)[0]

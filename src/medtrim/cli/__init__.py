@@ -35,6 +35,7 @@ COMMANDS: tuple[str, ...] = (
     "phantom",
     "train",
     "doctor",
+    "push",
     "evaluate",
     "experiment",
     "real_data",

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
+from medtrim.errors import ModelError
+from medtrim.models import load_checkpoint, read_facts
 from medtrim.training.config import TrainConfig
 from medtrim.training.corpus import TrainingCorpus
-from medtrim.training.record import plain_config
+from medtrim.training.record import run_provenance
 from medtrim.types import medtrim_version
 from medtrim.types.yamlfile import dump_yaml
+
+THIS_FOLDER = "THIS_FOLDER"  # stands for the name under which the model is loaded
 
 _HEAD = """---
 library_name: transformers
@@ -22,7 +29,7 @@ An image and a text encoder (`VisionTextDualEncoderModel`) that place a chest ra
 together, trained with MedTrim {version} (method: arXiv 2504.15929).
 
     from transformers import pipeline
-    classify = pipeline("zero-shot-image-classification", model="THIS_FOLDER")
+    classify = pipeline("zero-shot-image-classification", model="{name}")
     labels = ["left pleural effusion", "no pleural effusion"]
     classify("film.png", candidate_labels=labels, hypothesis_template="{{}}")
 
@@ -58,24 +65,55 @@ def model_card(
         image_size: side of the model's input in pixels.
         metrics: figures worth showing, by name.
     """
-    known = corpus.ontology.ontology if corpus.ontology is not None else None
+    facts = asdict(run_provenance(config, corpus, steps=steps))
+    return card_of_facts(facts, image_size=image_size, metrics=metrics)
+
+
+def card_of_facts(facts: Mapping[str, Any], *, image_size: int, metrics: Mapping[str, float] | None = None) -> str:
+    """The card of a checkpoint from its `medtrim.json`, for one that was saved without a card.
+
+    Raises:
+        ModelError: the facts are not of a run of `medtrim train`.
+    """
+    try:
+        known, recipe, counts = facts["ontology"], dict(facts["config"]), facts["extra"]
+        numbers = {name: f"{counts[name]:,}" for name in ("studies", "patients", "steps")}
+        split = recipe.pop("data")["train_split"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            "medtrim.json does not say what the model was trained on: it is of no training run"
+        ) from error
     annotations = (
-        f"Annotations by ontology {known.name} {known.version} (SHA-256 {known.hash[:12]}…)."
+        f"Annotations by ontology {known['name']} {known['version']} (SHA-256 {known['hash'][:12]}…)."
         if known is not None
         else "No annotations were used, or their ontology is not known."
     )
     head = _HEAD.format(
         version=medtrim_version(),
+        name=THIS_FOLDER,
         image_size=image_size,
-        studies=f"{len(corpus):,}",
-        patients=f"{int(corpus.patients.max()) + 1:,}",
-        split=config.data.train_split,
+        studies=numbers["studies"],
+        patients=numbers["patients"],
+        split=split,
         annotations=annotations,
     )
-    recipe = {k: v for k, v in plain_config(config).items() if k not in ("data", "out")}
     parts = [head]
     if metrics:
         rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
         parts.append(f"## Results\n\n| figure | value |\n|---|---|\n{rows}\n")
-    parts.append(f"## Recipe\n\n{steps:,} weight updates with\n\n```yaml\n{dump_yaml(recipe)}```\n")
+    parts.append(f"## Recipe\n\n{numbers['steps']} weight updates with\n\n```yaml\n{dump_yaml(recipe)}```\n")
     return "\n".join(parts)
+
+
+def card_for_hub(folder: Path | str, repo_id: str) -> str:
+    """The model card of a checkpoint folder as it stands under a hub name.
+
+    Raises:
+        ModelError: there is no checkpoint, or neither a card nor the facts to write one.
+    """
+    path = Path(folder) / "README.md"
+    if path.exists():
+        card = path.read_text(encoding="utf-8")
+    else:
+        card = card_of_facts(read_facts(folder), image_size=load_checkpoint(Path(folder)).image_size)
+    return card.replace(THIS_FOLDER, repo_id)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
-import urllib.error
-import urllib.request
-
 from huggingface_hub import constants, try_to_load_from_cache
 
 from medtrim.errors import ModelError
 from medtrim.models.checkpoint import is_local
+from medtrim.models.hub import hub_answers
 from medtrim.training.config import TrainConfig
 from medtrim.training.prepare import model_config
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
-_SECONDS = 5.0
 
 
 def hub_problems(config: TrainConfig) -> list[str]:
@@ -23,7 +19,7 @@ def hub_problems(config: TrainConfig) -> list[str]:
     transformers would find out too, after a minute of trying again.
     """
     away = [key for key, name in _hub_names(config).items() if not _is_cached(name)]
-    if not away or _hub_answers():
+    if not away or hub_answers():
         return []
     names = _hub_names(config)
     return [
@@ -48,19 +44,3 @@ def _hub_names(config: TrainConfig) -> dict[str, str]:
 def _is_cached(name: str) -> bool:
     files = [isinstance(try_to_load_from_cache(name, file), str) for file in ("config.json", *_WEIGHTS)]
     return files[0] and any(files[1:])
-
-
-def _hub_answers() -> bool:
-    """Whether somebody answers at the hub's address, through the proxy that the environment names."""
-    if constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        with urllib.request.urlopen(constants.ENDPOINT, timeout=_SECONDS):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except urllib.error.URLError as error:
-        # A certificate that Python does not know is no reason: the hub's client may know it.
-        return isinstance(error.reason, ssl.SSLError)
-    except OSError:
-        return False
