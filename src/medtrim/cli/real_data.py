@@ -120,7 +120,9 @@ def cross_validate(
     with _stages() as stage:
         main, agreement = validate(dealt, settings, output, stage=stage)
     _finish(main, write_findings(main, output))
-    if agreement is not None:
+    if agreement is None:
+        say(f"no image has zone scores in columns {zones}A to {zones}F: agreement with them was not measured")
+    else:
         _finish(agreement, write_findings(agreement, output / "zones"))
 
 

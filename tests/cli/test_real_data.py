@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from medtrim.cli import app
+from medtrim.errors import MedTrimError
+
+runner = CliRunner()
+
+
+def run(*arguments: object):
+    return runner.invoke(app, ["experiment", *(str(a) for a in arguments)])
+
+
+@pytest.fixture
+def reports(tmp_path):
+    rows = [
+        {
+            "study_id": f"r{i}",
+            "findings": f"There is a {('left', 'right')[i % 2]} pleural effusion, film {i}.",
+            "codes": f"Pleural Effusion/{('left', 'right')[i % 2]}; Spine/degenerative",
+        }
+        for i in range(60)
+    ]
+    path = tmp_path / "reports.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def test_text_order_prints_its_table_and_leaves_it(reports, tmp_path):
+    out = tmp_path / "out"
+    options = ("--codes", "codes", "--method", "simcse", "--seed", 0, "--rate", 1e-3, "--steps", 1, "--batch", 8)
+    result = run("text-order", reports, "-o", out, *options, "--looks", 1, "--resamples", 20)
+    assert result.exit_code == 0, result.output
+    assert "SimCSE-style contrast" in result.output
+    assert "film" not in result.output
+    assert {p.name for p in out.iterdir()} >= {"results.parquet", "differences.parquet", "results.json", "table.md"}
+
+
+def test_a_column_without_codes_is_named(reports, tmp_path):
+    result = run("text-order", reports, "-o", tmp_path / "out", "--codes", "mesh")
+    assert isinstance(result.exception, MedTrimError)
+    assert "column 'mesh'" in str(result.exception)
+
+
+def test_cross_validate_names_the_method_it_does_not_know(reports, tmp_path):
+    result = run("cross-validate", reports, "-o", tmp_path / "out", "--method", "klip")
+    assert isinstance(result.exception, MedTrimError)
+    assert "is 'clip' meant" in str(result.exception)
