@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 OutputOption = Annotated[
     Path, typer.Option("-o", "--output", help="Folder; a second start goes on where it stopped.")
 ]
+IntoOption = Annotated[
+    Path | None, typer.Option(help="Also put the tables between their marks in this page (docs/real-data.md).")
+]
 ResamplesOption = Annotated[int, typer.Option(min=1, help="Of the patient-level bootstrap.")]
 
 
@@ -41,11 +44,11 @@ def text_order(
     looks: Annotated[int, typer.Option(min=1, help="Moments of a training that validation chooses from.")] = 4,
     split_seed: Annotated[int, typer.Option(min=0, help="Of the split by patient.")] = 0,
     resamples: ResamplesOption = 2000,
+    into: IntoOption = None,
 ) -> None:
     """Train text encoders alone; do they order unseen reports as expert codes do?"""
     import torch
 
-    from medtrim.experiments.real.results import write_findings
     from medtrim.experiments.real.text_corpus import read_coded_reports
     from medtrim.experiments.real.text_methods import TEXT_METHODS
     from medtrim.experiments.real.text_order import TextOrderSettings
@@ -67,7 +70,7 @@ def text_order(
         corpus = read_coded_reports(reports, codes=codes, split_seed=split_seed, progress=progress)
     with _stages() as stage:
         findings = order(corpus, settings, output, stage=stage)
-    _finish(findings, write_findings(findings, output))
+    _finish(findings, output, into)
 
 
 @experiment.command("cross-validate")
@@ -92,13 +95,13 @@ def cross_validate(
         str, typer.Option(help="What the columns of zone scores begin with, before A to F.")
     ] = "brixia_senior_",
     resamples: ResamplesOption = 2000,
+    into: IntoOption = None,
 ) -> None:
     """Cross-validate the methods by patient on a small collection of real studies."""
     from medtrim.experiments.real.cohort import read_cohort
     from medtrim.experiments.real.cross_validate import CrossValidation
     from medtrim.experiments.real.cross_validate import cross_validate as validate
     from medtrim.experiments.real.folds import make_folds
-    from medtrim.experiments.real.results import write_findings
     from medtrim.experiments.suite.prepare import image_size_of
     from medtrim.experiments.suite.resolve import training_config
     from medtrim.training.load import merge, parse_overrides
@@ -119,11 +122,11 @@ def cross_validate(
     report_rejects(len(cohort.rejects), str(output / "corpus" / "rejects.parquet"), strict=False)
     with _stages() as stage:
         main, agreement = validate(dealt, settings, output, stage=stage)
-    _finish(main, write_findings(main, output))
+    _finish(main, output, into)
     if agreement is None:
         say(f"no image has zone scores in columns {zones}A to {zones}F: agreement with them was not measured")
     else:
-        _finish(agreement, write_findings(agreement, output / "zones"))
+        _finish(agreement, output / "zones", into)
 
 
 @contextmanager
@@ -149,8 +152,11 @@ def _stages() -> Iterator[Callable[[str], ProgressCall]]:
         yield stage
 
 
-def _finish(findings: Findings, table: Path) -> None:
-    from medtrim.experiments.real.results import markdown
+def _finish(findings: Findings, folder: Path, into: Path | None) -> None:
+    from medtrim.experiments.real.results import insert_findings, markdown, write_findings
 
+    table = write_findings(findings, folder)
+    if into is not None:
+        insert_findings(into, findings)
     say(markdown(findings))
     say(f"→ {table}")

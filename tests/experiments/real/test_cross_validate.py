@@ -179,3 +179,12 @@ def test_mined_triplets_are_of_the_training_studies(folds, tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         fold_run.run_fold(fold_run.FoldJob("paper", 1, 0, (1e-3,)), suite, folds, tmp_path / "out")
     assert len(seen) == 1
+
+
+def test_the_untrained_network_of_a_run_from_a_checkpoint_is_that_checkpoint(folds, monkeypatch):
+    given = []
+    monkeypatch.setattr(fold_run, "load_checkpoint", lambda name: given.append(name) or "bundle")
+    suite = CrossValidation(train={**SMALL, "model": {"checkpoint": "some/model"}}).suite()
+    job = fold_run.FoldJob(fold_run.UNTRAINED, 0, 0, (1e-3,))
+    assert fold_run._fresh(job, suite, folds) == "bundle"
+    assert given == ["some/model"]

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medtrim.errors import TableError
+from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation import Figure
 from medtrim.experiments.real.pooling import differences, pool_method
-from medtrim.experiments.real.results import Column, Findings, markdown
+from medtrim.experiments.real.results import Column, Findings, insert_findings, markdown
 
 
 def figure(value, seed, patients=40):
@@ -43,8 +43,27 @@ def test_differences_and_their_table():
     found = differences(methods, "b")["a"][0]
     assert found.value == pytest.approx(0.3)
     assert found.low > 0.25
-    findings = Findings("T", methods, {"a": "Ours", "b": "Theirs"}, ["b"], [Column("M", "t", "m")])
+    findings = Findings("t", "T", methods, {"a": "Ours", "b": "Theirs"}, ["b"], [Column("M", "t", "m")])
     text = markdown(findings)
     assert "| Ours | **+30.0 (" in text
     assert "| Theirs | 50.0 (" in text
     assert "training seed(s)" not in text
+
+
+def test_tables_go_between_the_marks_of_a_page_and_nowhere_else(tmp_path):
+    methods = {"a": pool("a", [0.8, 0.8, 0.8]), "b": pool("b", [0.5, 0.5, 0.5])}
+    findings = Findings("t", "T", methods, {"a": "Ours", "b": "Theirs"}, ["b", "a"], [Column("M", "t", "m")])
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- t:begin -->\nstale table\n<!-- t:end -->\nafter\n")
+    insert_findings(page, findings)
+    once = page.read_text()
+    assert once.startswith("before\n<!-- t:begin -->\n**T**")
+    assert once.endswith("<!-- t:end -->\nafter\n")
+    assert "stale" not in once
+    assert "Minus Theirs" in once
+    assert "Minus Ours" not in once
+    insert_findings(page, findings)
+    assert page.read_text() == once
+    page.write_text("no marks")
+    with pytest.raises(ConfigError, match="once each"):
+        insert_findings(page, findings)

@@ -159,7 +159,7 @@ def _main_findings(
         methods[name] = _pool(name, figures, folds, settings)
     count = folds.cohort.counts
     title = f"{count['studies']} studies of {count['patients']} patients, {folds.count} folds by patient"
-    return Findings(title, methods, shown, [BASELINE], COLUMNS, facts)
+    return Findings("cross-validation", title, methods, shown, [BASELINE, UNTRAINED], COLUMNS, facts)
 
 
 def _zone_findings(
@@ -179,7 +179,7 @@ def _zone_findings(
     count = folds.cohort.counts
     images, patients = count["images with zone scores"], count["patients with zone scores"]
     title = f"{images} images of {patients} patients: agreement with zone scores"
-    return Findings(title, methods, shown, [UNTRAINED, BASELINE], ZONE_COLUMNS, facts)
+    return Findings("zones", title, methods, shown, [UNTRAINED, BASELINE], ZONE_COLUMNS, facts)
 
 
 def _pool(name: str, figures: Sequence[Sequence[Figure]], folds: Folds, settings: CrossValidation) -> PooledMethod:

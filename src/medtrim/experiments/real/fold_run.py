@@ -136,6 +136,8 @@ def _trained(
 def _fresh(job: FoldJob, suite: Suite, folds: Folds) -> EncoderBundle:
     """The encoders as a training would start with them."""
     config = training_config(job.spec(suite, job.rates[0]).training)
+    if config.model.checkpoint:
+        return load_checkpoint(config.model.checkpoint)
     texts = [s.report for s in folds.split(job.fold, searching=False) if s.split == "train"]
     return build_dual_encoder(model_config(config), texts=texts, seed=job.seed)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from medtrim.errors import ConfigError
 from medtrim.evaluation import Difference, Figure
 from medtrim.experiments.real.pooling import PooledMethod, differences
 from medtrim.experiments.suite.runner import write_json
@@ -43,6 +44,7 @@ class Findings:
     """What an experiment found.
 
     Attributes:
+        name: of the experiment; pages hold its tables between `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
         title: of the table.
         methods: key → its pooled figures, in the order of the table.
         labels: key → what tables call it.
@@ -51,6 +53,7 @@ class Findings:
         facts: settings and counts; no text, no patient.
     """
 
+    name: str
     title: str
     methods: Mapping[str, PooledMethod]
     labels: Mapping[str, str]
@@ -84,6 +87,24 @@ def write_findings(findings: Findings, folder: Path) -> Path:
     with atomic_path(folder / TABLE) as part:
         part.write_text(markdown(findings), encoding="utf-8")
     return folder / TABLE
+
+
+def insert_findings(path: Path, findings: Findings) -> None:
+    """Put the tables, differences with the first baseline alone, between the experiment's marks in a page.
+
+    Raises:
+        ConfigError: there is no such page, or it has no such marks.
+    """
+    begin, end = (f"<!-- {findings.name}:{part} -->" for part in ("begin", "end"))
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist: the page to put tables into must be there")
+    text = path.read_text(encoding="utf-8")
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ConfigError(f"{path} must hold {begin} and {end} once each, in this order")
+    before, after = text[: text.index(begin)], text[text.index(end) :]
+    block = markdown(replace(findings, baselines=tuple(findings.baselines)[:1]))
+    with atomic_path(path) as part:
+        part.write_text(f"{before}{begin}\n{block}{after}", encoding="utf-8")
 
 
 def markdown(findings: Findings) -> str:

@@ -139,7 +139,7 @@ def text_order(
     }
     baselines = [key for key in (TFIDF, "simcse") if key in methods]
     title = f"Order of {corpus.counts['test abnormal']} unseen abnormal reports by expert codes"
-    return Findings(title, methods, LABELS, baselines, COLUMNS, facts)
+    return Findings("text-order", title, methods, LABELS, baselines, COLUMNS, facts)
 
 
 def _tfidf(corpus: CodedReports, judge: TextJudge) -> _Chosen:
