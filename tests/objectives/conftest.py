@@ -15,6 +15,7 @@ from medtrim.objectives import ObjectiveInputs, SimilarityTensors
 def make_batch(size: int = 7, dimension: int = 5, *, seed: int = 0, **changes: Any) -> ObjectiveInputs:
     """Random embeddings, similarities, labels, locals, views and a few triplets; `changes` replace fields."""
     rng = torch.Generator().manual_seed(seed)
+    contradicting = torch.Generator().manual_seed(seed + 1)
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=rng, dtype=torch.float64)
@@ -31,6 +32,7 @@ def make_batch(size: int = 7, dimension: int = 5, *, seed: int = 0, **changes: A
         "log_scale": torch.tensor(math.log(8.0), dtype=torch.float64),
         "progress": 0.4,
         "similarity": SimilarityTensors(disease=square(), adjective=square(), direction=square()),
+        "contradiction": torch.randint(0, 2, (size, size), generator=contradicting).double().fill_diagonal_(0.0),
         "triplets": torch.randint(0, max(size, 1), (9, 3), generator=rng),
         "labels": torch.randint(0, 2, (size, 4), generator=rng).double(),
         "image_local": normal(size, 3, dimension),

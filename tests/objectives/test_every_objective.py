@@ -109,6 +109,7 @@ def test_order_of_the_batch_does_not_matter(batch, name) -> None:
             adjective=s.adjective[order][:, order],
             direction=s.direction[order][:, order],
         ),
+        contradiction=inputs.contradiction[order][:, order],
         triplets=place[inputs.triplets],
     )
     objective = build_objective(name, **SIZES)

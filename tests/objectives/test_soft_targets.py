@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ def softmax(values):
     return [p / sum(powers) for p in powers]
 
 
-def plain(inputs, affinity, *, cross=True, within=True, image_weight=1.0, text_weight=1.0):
+def plain(inputs, affinity, *, cross=True, within=True, image_weight=1.0, text_weight=1.0, beta=1.0):
     """Anchor by anchor, candidate by candidate."""
     size, scale, total = len(inputs.image), math.exp(float(inputs.log_scale)), 0.0
     for x, y, own, weight in (
@@ -29,7 +30,7 @@ def plain(inputs, affinity, *, cross=True, within=True, image_weight=1.0, text_w
             continue
         for a in range(size):
             others = [r for r in range(size) if own or r != a]
-            target = softmax([float(affinity[a, r]) for r in others])
+            target = softmax([(1.0 if own else beta) * float(affinity[a, r]) for r in others])
             guess = softmax([scale * float(x[a] @ y[r] / x[a].norm() / y[r].norm()) for r in others])
             total -= weight * sum(t * math.log(g) for t, g in zip(target, guess, strict=True)) / size / 2
     return total
@@ -55,9 +56,29 @@ def test_score_targets_equal_a_loop(batch, cross, within) -> None:
 @pytest.mark.parametrize(("progress", "g"), [(0.0, 0.3), (0.35, 0.3**0.5), (0.7, 1.0), (1.0, 1.0)])
 def test_annealed_kernel_equals_a_loop(batch, progress, g) -> None:
     inputs = batch(progress=progress)
-    s = inputs.similarity
-    affinity = g * (28.33 * s.disease + 10 * s.adjective + 14 * s.direction)
-    assert float(build_objective("medtrim")(inputs).total) == pytest.approx(plain(inputs, affinity))
+    s, share = inputs.similarity, math.log(g) / math.log(0.3)
+    affinity = 0.6**share * 14 * s.disease
+    affinity = affinity + g * (14 * s.adjective + 18 * s.direction - 15 * inputs.contradiction)
+    assert float(build_objective("medtrim")(inputs).total) == pytest.approx(plain(inputs, affinity, beta=0.2))
+
+
+def test_contradictions_move_the_pull_elsewhere(batch) -> None:
+    """A study that contradicts the anchor gets no share, though its similarities are as high as another's."""
+    one = torch.ones(3, 3, dtype=torch.float64)
+    against = torch.tensor([[0, 0, 1], [0, 0, 0], [1, 0, 0]], dtype=torch.float64)
+    similarity = SimilarityTensors(disease=one, adjective=0 * one, direction=0 * one)
+    inputs = batch(3, similarity=similarity, contradiction=against, progress=1.0)
+    objective = build_objective("medtrim", contradiction=50.0, within_modal=False)
+    affinity = objective.affinity(similarity, 1.0) - objective.penalty(against, 1.0)
+    assert affinity.softmax(dim=1)[0].tolist() == pytest.approx([0.5, 0.5, 0.0], abs=1e-9)
+    assert float(objective(inputs).total) == pytest.approx(plain(inputs, affinity, within=False))
+
+
+def test_contradictions_are_needed_only_where_they_weigh(batch) -> None:
+    inputs = batch(contradiction=None)
+    assert build_objective("medtrim", contradiction=0.0)(inputs).total.isfinite()
+    with pytest.raises(ConfigError, match="AnnealedKernel needs contradiction"):
+        build_objective("medtrim")(inputs)
 
 
 @pytest.mark.parametrize(("image_weight", "text_weight"), [(2.0, 0.3), (0.0, 1.0), (1.0, 0.0)])
@@ -65,8 +86,11 @@ def test_annealed_kernel_equals_a_loop(batch, progress, g) -> None:
 def test_weights_within_a_modality(batch, name, image_weight, text_weight) -> None:
     inputs = batch(progress=1.0)
     objective = build_objective(name, image_weight=image_weight, text_weight=text_weight)
+    objective.needs = frozenset({"similarity"})
+    inputs = replace(inputs, contradiction=None)
     affinity = objective.affinity(inputs.similarity, 1.0)  # progress 1: nothing anneals any more
-    expected = plain(inputs, affinity, image_weight=image_weight, text_weight=text_weight)
+    beta = objective.within_sharpness
+    expected = plain(inputs, affinity, image_weight=image_weight, text_weight=text_weight, beta=beta)
     output = objective(inputs)
     assert float(output.total) == pytest.approx(expected)
     assert ("image_image" in output.terms, "text_text" in output.terms) == (image_weight > 0, text_weight > 0)
@@ -74,7 +98,7 @@ def test_weights_within_a_modality(batch, name, image_weight, text_weight) -> No
 
 @pytest.mark.parametrize(("progress", "share"), [(0.0, 1.0), (0.25, 0.5), (0.5, 0.0), (0.9, 0.0)])
 def test_diseases_and_descriptors_anneal_apart(batch, progress, share) -> None:
-    inputs = batch(progress=progress)
+    inputs = batch(progress=progress, contradiction=None)
     s = inputs.similarity
     affinity = 1.5**share * 9 * s.disease + 0.2**share * (11 * s.adjective + 13 * s.direction)
     objective = build_objective(
@@ -85,6 +109,8 @@ def test_diseases_and_descriptors_anneal_apart(batch, progress, share) -> None:
         anneal_start=0.2,
         disease_start=1.5,
         anneal_until=0.5,
+        contradiction=0.0,
+        within_sharpness=1.0,
     )
     assert float(objective(inputs).total) == pytest.approx(plain(inputs, affinity))
 
@@ -92,17 +118,10 @@ def test_diseases_and_descriptors_anneal_apart(batch, progress, share) -> None:
 @pytest.mark.parametrize(("progress", "weight"), [(0.0, 1.0), (0.25, 0.6), (0.5, 0.2), (1.0, 0.2)])
 def test_text_term_anneals(batch, progress, weight) -> None:
     inputs = batch(progress=progress)
-    objective = build_objective("medtrim", text_start=1.0, text_weight=0.2, anneal_until=0.5)
-    affinity = objective.affinity(inputs.similarity, progress)
-    assert float(objective(inputs).total) == pytest.approx(plain(inputs, affinity, text_weight=weight))
-
-
-def test_kernel_is_the_score_at_a_temperature() -> None:
-    objective = build_objective("medtrim")
-    share = [w / sum(objective.weights) for w in objective.weights]
-    assert share == pytest.approx([0.54, 0.19, 0.27], abs=0.005)
-    assert 1 / sum(objective.weights) == pytest.approx(0.019, abs=0.0005)
-    assert 1 / sum(objective.weights) / objective.anneal_start == pytest.approx(0.064, abs=0.001)
+    objective = build_objective("medtrim", text_start=1.0, text_weight=0.2, anneal_until=0.5, within_sharpness=0.7)
+    affinity = objective.affinity(inputs.similarity, progress) - objective.penalty(inputs.contradiction, progress)
+    expected = plain(inputs, affinity, text_weight=weight, beta=0.7)
+    assert float(objective(inputs).total) == pytest.approx(expected)
 
 
 def test_sharpness_without_annealing() -> None:
@@ -120,8 +139,9 @@ def test_sharp_targets_on_the_own_pair_are_clip(batch) -> None:
 def test_identical_studies_share_the_target(batch) -> None:
     """Two studies alike in all: swapping their reports costs nothing."""
     one = torch.ones(2, 2, dtype=torch.float64)
-    inputs = batch(2, similarity=SimilarityTensors(disease=one, adjective=one, direction=one))
-    swapped = batch(2, similarity=inputs.similarity, text=inputs.text.flip(0))
+    similarity = SimilarityTensors(disease=one, adjective=one, direction=one)
+    inputs = batch(2, similarity=similarity, contradiction=0 * one)
+    swapped = replace(inputs, text=inputs.text.flip(0))
     objective = build_objective("medtrim")
     assert float(objective(inputs).total) == pytest.approx(float(objective(swapped).total))
 
@@ -133,11 +153,13 @@ def test_identical_studies_share_the_target(batch) -> None:
         ("soft-targets", {"disease": 0, "adjective": 0, "direction": 0}, "all 0"),
         ("soft-targets", {"cross_modal": False, "within_modal": False}, "no term is left"),
         ("medtrim", {"cross_modal": False, "image_weight": 0.0, "text_weight": 0.0}, "no term is left"),
+        ("medtrim", {"contradiction": -1.0}, "contradiction must be"),
+        ("medtrim", {"within_sharpness": 0.0}, "within_sharpness must be a finite number above 0"),
         ("medtrim", {"image_weight": -1.0}, "image_weight must be"),
         ("medtrim", {"disease_start": 0.0}, "disease_start must be a finite number above 0"),
         ("medtrim", {"anneal_start": 0.0}, "anneal_start must be above 0"),
         ("medtrim", {"anneal_until": 1.5}, "anneal_until must be a number from 0 to 1"),
-        ("medtrim", {"disease": "28"}, "disease must be a float such as 28.33; received '28'"),
+        ("medtrim", {"disease": "28"}, "disease must be a float such as 14.0; received '28'"),
         ("medtrim", {"disease": True}, "disease must be a float"),
         ("medtrim", {"disease": float("nan")}, "disease must be a finite number"),
         ("medtrim", {"disease": -1.0}, "disease must be a finite number of at least 0"),

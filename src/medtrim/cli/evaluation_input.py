@@ -57,12 +57,12 @@ def read_truth(studies: Path, annotations: Path | None, column: str | None) -> T
     Raises:
         ConfigError: both are given, or neither. TableError: it cannot be read.
     """
-    from medtrim.evaluation.truth import annotations_of_column, contradictions_of
+    from medtrim.evaluation.truth import annotations_of_column, contradictions_of_table
     from medtrim.types import DEFAULT_CONTRADICTIONS
     from medtrim.types.tables import read_annotations
 
     if (annotations is None) == (column is None):
         raise ConfigError("say what is true: --annotations TABLE or --truth-column NAME, one of the two")
     if annotations is not None:
-        return Truth(read_annotations(annotations), contradictions_of(annotations))
+        return Truth(read_annotations(annotations), contradictions_of_table(annotations))
     return Truth(annotations_of_column(studies, str(column)), DEFAULT_CONTRADICTIONS)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medtrim.errors import TableError
-from medtrim.types import DEFAULT_CONTRADICTIONS, Annotation, Contradictions, schemas
+from medtrim.types import Annotation, Contradictions, contradictions_of, schemas
 from medtrim.types.tables import annotations_from_table, check_columns, conform, provenance_of
 
 
@@ -34,9 +34,8 @@ def annotations_of_column(path: Path | str, column: str) -> list[Annotation]:
     return annotations_from_table(table)
 
 
-def contradictions_of(path: Path | str) -> Contradictions:
+def contradictions_of_table(path: Path | str) -> Contradictions:
     """The contradictions that an annotations table carries in its provenance, or the default ontology's."""
     schema: pa.Schema = pq.read_schema(Path(path))
     provenance = provenance_of(schema.empty_table())
-    axes = provenance.extra.get("contradictions") if provenance else None
-    return Contradictions(axes) if axes else DEFAULT_CONTRADICTIONS
+    return contradictions_of(provenance)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from medtrim.data import fit_square, load_image
 from medtrim.errors import ImageError
 from medtrim.evaluation import EvaluationResult, read_evaluation
-from medtrim.evaluation.truth import contradictions_of
+from medtrim.evaluation.truth import contradictions_of_table
 from medtrim.experiments.config import PhantomSource, PipelineConfig
 from medtrim.experiments.figures import differences, figures_of
 from medtrim.experiments.gallery import SIDE, MethodEmbeddings, Picture, make_gallery
@@ -220,7 +220,7 @@ def _gallery(
         annotations,
         load=load,
         seed=given.config.seed,
-        contradictions=contradictions_of(given.layout.annotations),
+        contradictions=contradictions_of_table(given.layout.annotations),
     )
 
 

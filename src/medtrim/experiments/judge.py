@@ -12,7 +12,7 @@ import torch
 
 from medtrim.data import ImageCache
 from medtrim.evaluation import EvaluationOptions, EvaluationResult, evaluate, write_evaluation
-from medtrim.evaluation.truth import contradictions_of
+from medtrim.evaluation.truth import contradictions_of_table
 from medtrim.experiments.embedding_map import make_map
 from medtrim.experiments.layout import Layout
 from medtrim.experiments.results import EmbeddingMap, MapPoint
@@ -42,7 +42,7 @@ def judge(task: Mapping[str, Any], *, progress: Progress = no_progress) -> dict[
         resamples=int(task["resamples"]),
         seed=seed,
         probe_fractions=FRACTIONS,
-        contradictions=contradictions_of(layout.annotations),
+        contradictions=contradictions_of_table(layout.annotations),
     )
     bundle = load_checkpoint(layout.run(method) / "model")
     bundle.model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[arg-type]

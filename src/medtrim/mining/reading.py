@@ -15,7 +15,7 @@ from jaxtyping import Bool, Integer
 from medtrim.errors import ConfigError, TableError
 from medtrim.mining.encoding import EncodedStudies, FlatFindings, encode_flat
 from medtrim.mining.score_config import ScoreConfig
-from medtrim.types import ASSERTIONS, DEFAULT_CONTRADICTIONS, Contradictions, OntologyRef, Provenance, schemas
+from medtrim.types import ASSERTIONS, Contradictions, OntologyRef, Provenance, contradictions_of, schemas
 from medtrim.types.tables import check_unique, provenance_of, read_table
 
 _ASSIGN = "`medtrim data import TABLE -o studies.parquet --split train=0.8,val=0.1,test=0.1`"
@@ -116,12 +116,6 @@ def _column_of(path: Path | str, column: str, study_ids: Sequence[str]) -> pa.Ar
 def encode_table(table: pa.Table, config: ScoreConfig | None = None) -> EncodedStudies:
     """`encode_studies` of an annotations table that `medtrim.types.tables.conform` has checked."""
     return _encode(table, config or ScoreConfig())[0]
-
-
-def contradictions_of(provenance: Provenance | None) -> Contradictions:
-    """The contradictions of the ontology that made a table, or the default ontology's where it names none."""
-    axes = provenance.extra.get("contradictions") if provenance else None
-    return Contradictions(axes) if axes else DEFAULT_CONTRADICTIONS
 
 
 def _encode(table: pa.Table, config: ScoreConfig) -> tuple[EncodedStudies, tuple[str, ...]]:

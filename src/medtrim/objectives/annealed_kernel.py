@@ -17,22 +17,26 @@ def sharpness(progress: float, *, start: float, until: float) -> float:
 
 
 class AnnealedKernel(AffinityObjective):
-    """MedTrim's default: soft targets from an annealed kernel on the meta-entity similarities.
+    """MedTrim's default: soft targets from an annealed, contradiction-aware kernel on the meta-entity similarities.
 
-        Q = g_dis · k_dis · J(D) + g · (k_adj · J̄(A) + k_dir · J̄(L))
+        Q = g_dis · k_dis · J(D) + g · (k_adj · J̄(A) + k_dir · J̄(L) − k_con · C)
         g = start^(1 − min(1, progress / until)),     g_dis likewise from `disease_start`
 
     in the loss of `AffinityObjective`. The similarities are those of https://arxiv.org/abs/2504.15929; the kernel
-    is ours. The defaults are score weights 0.54 / 0.19 / 0.27 at a temperature falling from 0.064 to 0.019:
-    diseases are told apart first, descriptors once they are.
+    is ours. C is 1 where two studies share a disease and contradict each other in its side, zone or severity: the
+    Jaccard index cannot tell *large* against *small* from *large* against nothing said, C can. Within a modality
+    the kernel is broader (`within_sharpness` below 1): one modality's embeddings are to be ordered by likeness,
+    not to be told apart study by study.
 
     Args:
         disease, adjective, direction: k, at least 0 and not all 0.
+        contradiction: k_con, at least 0; at 0 the batch's contradictions are not needed.
         anneal_start: g of the descriptors at the start, in (0, 1]; 1 does not anneal.
         disease_start: g of the diseases at the start, above 0; above 1 their weight falls as training goes on.
         anneal_until: Share of training after which both are 1.
         cross_modal, within_modal: Which directions to keep.
         image_weight, text_weight: w_ii and w_tt, at least 0.
+        within_sharpness: β, above 0.
         text_start: w_tt at the start, at least 0; it goes to `text_weight` linearly until `anneal_until`.
         max_scale: Ceiling of the learned inverse temperature.
 
@@ -43,16 +47,18 @@ class AnnealedKernel(AffinityObjective):
     def __init__(
         self,
         *,
-        disease: float = 28.33,
-        adjective: float = 10.0,
-        direction: float = 14.0,
+        disease: float = 14.0,
+        adjective: float = 14.0,
+        direction: float = 18.0,
+        contradiction: float = 15.0,
         anneal_start: float = 0.3,
-        disease_start: float = 0.3,
+        disease_start: float = 0.6,
         anneal_until: float = 0.7,
         cross_modal: bool = True,
         within_modal: bool = True,
         image_weight: float = 1.0,
         text_weight: float = 1.0,
+        within_sharpness: float = 0.2,
         text_start: float = 1.0,
         max_scale: float = 100.0,
     ) -> None:
@@ -61,15 +67,19 @@ class AnnealedKernel(AffinityObjective):
             within_modal=within_modal,
             image_weight=image_weight,
             text_weight=text_weight,
+            within_sharpness=within_sharpness,
             max_scale=max_scale,
         )
         self.weights = term_weights(disease, adjective, direction)
+        self.contradiction = at_least("contradiction", contradiction, 0.0)
         self.anneal_start = within("anneal_start", anneal_start, 0.0, 1.0)
         self.anneal_until = within("anneal_until", anneal_until, 0.0, 1.0)
         self.text_start = at_least("text_start", text_start, 0.0)
         self.disease_start = above("disease_start", disease_start, 0.0)
         if not anneal_start:
             raise ConfigError("anneal_start must be above 0")
+        if contradiction:
+            self.needs = self.needs | {"contradiction"}
 
     def text_weight_at(self, progress: float) -> float:
         left = 1 - min(1.0, progress / self.anneal_until) if self.anneal_until else 0.0
@@ -80,3 +90,7 @@ class AnnealedKernel(AffinityObjective):
         g_disease = sharpness(progress, start=self.disease_start, until=self.anneal_until)
         g = sharpness(progress, start=self.anneal_start, until=self.anneal_until)
         return similarity.weighted(g_disease * disease, g * adjective, g * direction)
+
+    def penalty(self, contradiction: Float[Tensor, "B B"], progress: float) -> Float[Tensor, "B B"]:
+        g = sharpness(progress, start=self.anneal_start, until=self.anneal_until)
+        return g * self.contradiction * contradiction

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from medtrim.objectives.inputs import Need, ObjectiveInputs, ObjectiveOutput, Si
 
 _FIELDS: dict[Need, tuple[str, ...]] = {
     "similarity": ("similarity",),
+    "contradiction": ("contradiction",),
     "triplets": ("triplets",),
     "labels": ("labels",),
     "local": ("image_local", "text_local", "text_mask"),
@@ -30,11 +30,11 @@ class Objective(nn.Module, ABC):
     classifier): optimise and save them with the model's.
 
     Attributes:
-        needs: The optional inputs without which `forward` raises.
+        needs: The optional inputs without which `forward` raises; an instance may need more than its class.
         initial_scale: Inverse temperature at which `log_scale` should start: exp(log_scale).
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset()
+    needs: frozenset[Need] = frozenset()
     initial_scale: float = 1 / 0.07
 
     @abstractmethod
@@ -74,6 +74,7 @@ def _in_full_precision(inputs: ObjectiveInputs) -> ObjectiveInputs:
         "image",
         "text",
         "log_scale",
+        "contradiction",
         "margins",
         "labels",
         "image_local",

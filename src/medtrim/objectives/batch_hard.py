@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -55,7 +53,7 @@ class BatchHard(Objective):
         ConfigError: `margin` is out of range.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
+    needs: frozenset[Need] = frozenset({"labels"})
 
     def __init__(self, *, margin: float = 0.3, soft: bool = False) -> None:
         super().__init__()

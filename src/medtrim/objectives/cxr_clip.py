@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -40,7 +39,7 @@ class CxrClip(Objective):
         ConfigError: an option is out of range.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"views"})
+    needs: frozenset[Need] = frozenset({"views"})
 
     def __init__(self, *, image_weight: float = 1.0, text_weight: float = 0.5, max_scale: float = 100.0) -> None:
         super().__init__()

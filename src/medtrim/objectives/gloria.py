@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -70,7 +68,7 @@ class Gloria(Objective):
         ConfigError: an option is out of range.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"local"})
+    needs: frozenset[Need] = frozenset({"local"})
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from medtrim.errors import TrainingError
 
-Need = Literal["similarity", "triplets", "labels", "local", "views"]
+Need = Literal["similarity", "contradiction", "triplets", "labels", "local", "views"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +41,8 @@ class ObjectiveInputs:
         log_scale: Natural logarithm of the learned inverse temperature.
         progress: Share of the training done, in [0, 1]; drives annealing.
         similarity: Meta-entity similarities within the batch.
+        contradiction: 1 where two studies share a disease but contradict each other in a descriptor of it (its
+            side, zone or severity), else 0.
         triplets: Rows (anchor, positive, negative) of indices into the batch.
         margins: One hinge margin a triplet; without it an objective's own margin holds.
         labels: Multi-hot disease labels; the row of a normal study is all 0.
@@ -56,6 +58,7 @@ class ObjectiveInputs:
     log_scale: Float[Tensor, ""]
     progress: float = 0.0
     similarity: SimilarityTensors | None = None
+    contradiction: Float[Tensor, "B B"] | None = None
     triplets: Int[Tensor, "T 3"] | None = None
     margins: Float[Tensor, "T"] | None = None
     labels: Tensor | None = None
@@ -76,6 +79,7 @@ class ObjectiveInputs:
         square = None if self.similarity is None else self.similarity.disease
         for name, value, first in (
             ("similarity", square, batch),
+            ("contradiction", self.contradiction, batch),
             ("labels", self.labels, batch),
             ("image_local", self.image_local, batch),
             ("text_local", self.text_local, batch),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -30,7 +28,7 @@ class LabelOnly(Objective):
         ConfigError: the labels have another number of columns than `classes`.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
+    needs: frozenset[Need] = frozenset({"labels"})
 
     def __init__(self, *, dimension: int, classes: int, shared: bool = True) -> None:
         super().__init__()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from medtrim.errors import ConfigError
@@ -32,7 +30,7 @@ class MedClip(Objective):
         ConfigError: an option is out of range.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
+    needs: frozenset[Need] = frozenset({"labels"})
 
     def __init__(self, *, target_temperature: float = 1.0, max_scale: float = 100.0) -> None:
         super().__init__()

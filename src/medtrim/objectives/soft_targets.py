@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -52,17 +51,24 @@ def term_weights(disease: float, adjective: float, direction: float) -> tuple[fl
 class AffinityObjective(Objective):
     """Cross-entropy between softmax(Q) over the batch and softmax of the scaled similarities.
 
-        ℓ(x, y) = mean_a −Σ_r softmax(Q[a, :])_r · log softmax(s · cos(x_a, y_:))_r
-        L = ½ [ℓ(i, t) + ℓ(t, i)] + ½ [w_ii ℓ(i, i) + w_tt ℓ(t, t)],     r ≠ a within a modality
+        ℓ(x, y; Q) = mean_a −Σ_r softmax(Q[a, :])_r · log softmax(s · cos(x_a, y_:))_r
+        L = ½ [ℓ(i, t; Q) + ℓ(t, i; Q)] + ½ [w_ii ℓ(i, i; βQ) + w_tt ℓ(t, t; βQ)],     r ≠ a within a modality
 
-    Subclasses say what Q is. w_ii is `image_weight`, w_tt `text_weight`. With Q = 0 on and −∞ off the diagonal the
-    first bracket is CLIP.
+    Subclasses say what Q is. w_ii is `image_weight`, w_tt `text_weight`, β `within_sharpness`. With Q = 0 on and −∞
+    off the diagonal the first bracket is CLIP.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"similarity"})
+    needs: frozenset[Need] = frozenset({"similarity"})
 
     def __init__(
-        self, *, cross_modal: bool, within_modal: bool, image_weight: float, text_weight: float, max_scale: float
+        self,
+        *,
+        cross_modal: bool,
+        within_modal: bool,
+        image_weight: float,
+        text_weight: float,
+        max_scale: float,
+        within_sharpness: float = 1.0,
     ) -> None:
         super().__init__()
         self.image_weight = at_least("image_weight", image_weight, 0.0)
@@ -70,12 +76,17 @@ class AffinityObjective(Objective):
         self.cross_modal = cross_modal
         self.within_modal = within_modal
         self.max_scale = above("max_scale", max_scale, 0.0)
+        self.within_sharpness = above("within_sharpness", within_sharpness, 0.0)
         if not (cross_modal or (within_modal and (image_weight or text_weight))):
             raise ConfigError("cross_modal and within_modal are both off or weigh nothing: no term is left")
 
     @abstractmethod
     def affinity(self, similarity: SimilarityTensors, progress: float) -> Float[Tensor, "B B"]:
-        """Q: the logits of the targets."""
+        """What similarity puts into Q, the logits of the targets."""
+
+    def penalty(self, contradiction: Float[Tensor, "B B"], progress: float) -> Float[Tensor, "B B"]:
+        """What contradictions take out of Q; nothing unless a subclass says so."""
+        return torch.zeros_like(contradiction)
 
     def text_weight_at(self, progress: float) -> float:
         """w_tt at a share of the training; the same throughout unless a subclass anneals it."""
@@ -85,6 +96,8 @@ class AffinityObjective(Objective):
         if inputs.similarity is None:
             raise ConfigError(f"{type(self).__name__} needs similarity")
         affinity = self.affinity(inputs.similarity, inputs.progress)
+        if inputs.contradiction is not None:
+            affinity = affinity - self.penalty(inputs.contradiction, inputs.progress)
         scale = scale_of(inputs.log_scale, maximum=self.max_scale)
         terms: dict[str, Tensor] = {}
         if self.cross_modal:
@@ -92,12 +105,13 @@ class AffinityObjective(Objective):
             terms["image_text"] = soft_cross_entropy(logits, affinity, own_pair=True) / 2
             terms["text_image"] = soft_cross_entropy(logits.T, affinity, own_pair=True) / 2
         if self.within_modal:
+            within = self.within_sharpness * affinity
             for name, x, weight in (
                 ("image_image", inputs.image, self.image_weight),
                 ("text_text", inputs.text, self.text_weight_at(inputs.progress)),
             ):
                 if weight:
-                    term = soft_cross_entropy(scale * cosine(x, x), affinity, own_pair=False)
+                    term = soft_cross_entropy(scale * cosine(x, x), within, own_pair=False)
                     terms[name] = weight * term / 2
         return terms
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -60,7 +58,7 @@ class StratifiedTriplets(Objective):
         ConfigError: an option is out of range.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"similarity"})
+    needs: frozenset[Need] = frozenset({"similarity"})
 
     def __init__(
         self,

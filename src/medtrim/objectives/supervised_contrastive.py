@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -43,7 +41,7 @@ class SupervisedContrastive(Objective):
         ConfigError: `temperature` is not above 0.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
+    needs: frozenset[Need] = frozenset({"labels"})
 
     def __init__(self, *, temperature: float = 0.1) -> None:
         super().__init__()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -43,7 +41,7 @@ class MedTrimTriplet(Objective):
         ConfigError: an option is out of range or no term is left.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"triplets"})
+    needs: frozenset[Need] = frozenset({"triplets"})
 
     def __init__(self, *, margin: float = 0.3, cross_modal: bool = True, within_modal: bool = True) -> None:
         super().__init__()

@@ -11,18 +11,21 @@ from torch import Tensor
 
 from medtrim.errors import ConfigError
 from medtrim.mining.batch import BatchConfig, mine_batch
+from medtrim.mining.conflicts import ConflictFinder
 from medtrim.mining.similarity import EncodedStudies, score_matrix, similarity_terms
 from medtrim.objectives import Objective, SimilarityTensors
 from medtrim.training.triplets import TripletIndex
+from medtrim.types import DEFAULT_CONTRADICTIONS, Contradictions
 
 Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchKnowledge:
-    """Similarities, triplets and labels of a batch, as far as the objective wants them."""
+    """Similarities, contradictions, triplets and labels of a batch, as far as the objective wants them."""
 
     similarity: SimilarityTensors | None = None
+    contradiction: Tensor | None = None
     triplets: Tensor | None = None
     labels: Tensor | None = None
 
@@ -37,6 +40,7 @@ class CorpusKnowledge:
         triplets: the triplets table's rows; without it triplets are mined in the batch.
         mining: how.
         seed: of the draw where a batch admits more triplets than are kept.
+        contradictions: of descriptors, as the annotations' ontology has them.
     """
 
     needs: frozenset[str]
@@ -44,11 +48,13 @@ class CorpusKnowledge:
     triplets: TripletIndex | None
     mining: BatchConfig
     seed: int
+    contradictions: Contradictions = DEFAULT_CONTRADICTIONS
+    _conflicts: ConflictFinder | None = field(default=None, init=False)
     _labels: NDArray[np.float32] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Raises ConfigError where the objective wants what no table gives."""
-        if self.encoded is None and self.needs & {"similarity", "labels"}:
+        if self.encoded is None and self.needs & {"similarity", "contradiction", "labels"}:
             raise ConfigError("the objective compares annotations: data.annotations must name their table")
         if self.triplets is None and self.encoded is None and "triplets" in self.needs:
             raise ConfigError(
@@ -57,10 +63,12 @@ class CorpusKnowledge:
             )
         if self.encoded is not None and "labels" in self.needs:
             self._labels = self.encoded.has[self.encoded.inverse].astype(np.float32)
+        if self.encoded is not None and "contradiction" in self.needs and self.contradictions.axes:
+            self._conflicts = ConflictFinder(self.encoded, self.contradictions)
 
     def of(self, rows: Rows, device: torch.device, *, index: int = 0) -> BatchKnowledge:
         """What the objective needs to know of the studies `rows` [B] of batch number `index`."""
-        similarity = triplets = labels = None
+        similarity = contradiction = triplets = labels = None
         if "similarity" in self.needs and self.encoded is not None:
             terms = similarity_terms(self.encoded, rows, rows)
             similarity = SimilarityTensors(
@@ -68,11 +76,21 @@ class CorpusKnowledge:
                 adjective=_tensor(terms.adjective, device),
                 direction=_tensor(terms.direction, device),
             )
+        if "contradiction" in self.needs:
+            contradiction = _tensor(self._contradicting(rows), device)
         if "triplets" in self.needs:
             triplets = torch.from_numpy(self._triplets(rows, index)).to(device)
         if self._labels is not None:
             labels = _tensor(self._labels[rows], device)
-        return BatchKnowledge(similarity, triplets, labels)
+        return BatchKnowledge(similarity, contradiction, triplets, labels)
+
+    def _contradicting(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which of the studies contradict each other [B B]; none where the ontology names no contradiction."""
+        count = len(rows)
+        if self.encoded is None or self._conflicts is None:
+            return np.zeros((count, count), bool)
+        distinct = self.encoded.inverse[rows]
+        return self._conflicts.pairs(np.repeat(distinct, count), np.tile(distinct, count)).reshape(count, count)
 
     def _triplets(self, rows: Rows, index: int) -> Rows:
         if self.triplets is not None:
@@ -93,15 +111,18 @@ def corpus_knowledge(
     count: int,
     mining: BatchConfig,
     seed: int,
+    contradictions: Contradictions = DEFAULT_CONTRADICTIONS,
 ) -> CorpusKnowledge:
     """Knowledge for `objective` about `count` studies from their annotations and triplets (int [T 3], their rows).
+
+    `contradictions` are those of the ontology that the annotations were made with.
 
     Raises:
         ConfigError: the objective needs a table that is not given.
     """
     index = None if triplets is None else TripletIndex(triplets, count)
-    return CorpusKnowledge(frozenset(objective.needs), encoded, index, mining, seed)
+    return CorpusKnowledge(frozenset(objective.needs), encoded, index, mining, seed, contradictions)
 
 
-def _tensor(values: NDArray[np.floating], device: torch.device) -> Tensor:
+def _tensor(values: NDArray[np.floating] | NDArray[np.bool_], device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)

@@ -18,7 +18,7 @@ from medtrim.training.layers import freeze_first_layers
 from medtrim.training.lora import add_lora
 from medtrim.training.module import AlignmentModule
 from medtrim.training.triplet_plan import TripletPlan
-from medtrim.types import Study
+from medtrim.types import Study, contradictions_of
 from medtrim.types.tables import Progress, no_progress
 
 
@@ -93,6 +93,7 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
             count=len(corpus),
             mining=MiningConfig(**config.mining.model_dump()),
             seed=config.seed,
+            contradictions=contradictions_of(corpus.ontology),
         ),
         steps=steps_of(config, plan),
     )

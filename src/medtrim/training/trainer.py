@@ -133,6 +133,7 @@ class AlignmentTrainer(Trainer):
             log_scale=self.module.encoder.logit_scale,
             progress=min(1.0, self.state.global_step / max(1, self.state.max_steps)),
             similarity=known.similarity,
+            contradiction=known.contradiction,
             triplets=known.triplets,
             labels=known.labels,
             image_local=every.get("image_local"),

@@ -1,6 +1,6 @@
 """What flows between the rooms: records, Arrow schemas, tables with provenance, YAML."""
 
-from medtrim.types.provenance import OntologyRef, Provenance, medtrim_version
+from medtrim.types.provenance import OntologyRef, Provenance, contradictions_of, medtrim_version
 from medtrim.types.records import (
     ASSERTIONS,
     Annotation,
@@ -41,5 +41,6 @@ __all__ = [
     "Sections",
     "Study",
     "Triplet",
+    "contradictions_of",
     "medtrim_version",
 ]

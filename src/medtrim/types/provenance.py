@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from medtrim.types.vocabulary import DEFAULT_CONTRADICTIONS, Contradictions
+
 METADATA_KEY = b"medtrim"
 
 
@@ -56,3 +58,9 @@ class Provenance:
         fields = json.loads(raw)
         ontology = fields.pop("ontology", None)
         return cls(**fields, ontology=OntologyRef(**ontology) if ontology else None)
+
+
+def contradictions_of(provenance: Provenance | None) -> Contradictions:
+    """The contradictions of the ontology that made a table, or the default ontology's where it names none."""
+    axes = provenance.extra.get("contradictions") if provenance else None
+    return Contradictions(axes) if axes else DEFAULT_CONTRADICTIONS

@@ -172,6 +172,7 @@ def _loss(
         log_scale=bundle.model.logit_scale,
         progress=step / max(1, settings.steps - 1),
         similarity=known.similarity,
+        contradiction=known.contradiction,
         triplets=known.triplets,
         labels=known.labels,
     )

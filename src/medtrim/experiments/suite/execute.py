@@ -14,7 +14,7 @@ import torch
 
 from medtrim.data import ImageCache
 from medtrim.evaluation import EvaluationOptions, EvaluationResult, evaluate, write_evaluation
-from medtrim.evaluation.truth import contradictions_of
+from medtrim.evaluation.truth import contradictions_of_table
 from medtrim.experiments.suite.curve import make_curve
 from medtrim.experiments.suite.degrade import degrade
 from medtrim.experiments.suite.plan import RunSpec, digest
@@ -188,7 +188,7 @@ def evaluation_options(measures: Mapping[str, Any], reference: Path) -> Evaluati
         zero_shot=bool(measures.get("zero_shot", False)),
         probes=bool(measures.get("probes")),
         probe_fractions=tuple(measures.get("probes") or (1.0,)),
-        contradictions=contradictions_of(reference),
+        contradictions=contradictions_of_table(reference),
     )
 
 

@@ -16,7 +16,7 @@ from medtrim.data import ImageCache
 from medtrim.evaluation import Embeddings
 from medtrim.evaluation.embed import read_embeddings
 from medtrim.evaluation.result import EMBEDDINGS
-from medtrim.evaluation.truth import contradictions_of
+from medtrim.evaluation.truth import contradictions_of_table
 from medtrim.experiments.embedding_map import make_map
 from medtrim.experiments.report import SEVERAL, duration
 from medtrim.experiments.results import EmbeddingMap, GalleryQuery
@@ -147,7 +147,7 @@ def _test_studies(done: SuiteRun, embeddings: Mapping[str, Embeddings]) -> TestS
         tuple(studies[i] for i in ids),
         tuple(truth[i] for i in ids),
         pictures,
-        contradictions_of(done.corpus.reference),
+        contradictions_of_table(done.corpus.reference),
     )
 
 
