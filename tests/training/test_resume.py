@@ -19,10 +19,10 @@ from medtrim.training.record import plain_config
 from medtrim.training.state import checkpoint_path, find_checkpoint
 from medtrim.types.yamlfile import dump_yaml
 
-# Dropout, accumulation, a moving average and every augmentation: all that could remember something.
+# Dropout, accumulation, a moving average, two optimizers, every augmentation: all that could remember something.
 DEMANDING = {
     "model": {"text_config": {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.1}},
-    "optimizer": {"ema": 0.9, "layer_decay": 0.9},
+    "optimizer": {"ema": 0.9, "layer_decay": 0.9, "matrices": "muon"},
     "augment": {"gamma": 0.1, "blur": 0.8},
     "batch": {"accumulate": 2, "size": 8},
     "steps": 8,

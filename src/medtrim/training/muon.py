@@ -79,7 +79,9 @@ class MuonAdamW(torch.optim.AdamW):
                 continue
             state = self.state[weight]
             if not state:
+                state["step"] = torch.zeros((), dtype=torch.float32)  # AdamW looks for it when a state is loaded
                 state["momentum"] = torch.zeros_like(weight, dtype=torch.float32)
+            state["step"] += 1
             gradient = weight.grad.float()
             momentum: Tensor = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
             update = gradient.lerp(momentum, MOMENTUM).flatten(1)
