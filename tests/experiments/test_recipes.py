@@ -31,7 +31,9 @@ def test_every_method_has_a_recipe_at_the_same_budget(method: str) -> None:
         other.model,
         other.augment,
     )
-    assert made.optimizer.learning_rate == method_specs()[method].learning_rate
+    rates = method_specs()[method].rates
+    assert {key: getattr(made.optimizer, key) for key in rates} == rates
+    assert set(rates) == {"learning_rate", "matrix_learning_rate"}
     assert made.out == LAYOUT.run(method)
     assert (made.data.triplets is not None) == method_specs()[method].triplets
 

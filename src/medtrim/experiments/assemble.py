@@ -154,6 +154,12 @@ def _corpus(given: Assembly, studies: list[Study], truth: list[Annotation]) -> C
     )
 
 
+def _rates(optimizer: Mapping[str, Any]) -> str:
+    """The peak rate, and that of the matrices where they have one of their own."""
+    rate = f"{optimizer['learning_rate']:g}"
+    return f"{optimizer['matrix_learning_rate']:g} / {rate}" if optimizer["matrices"] == "muon" else rate
+
+
 def _method(given: Assembly, method: MethodSpec) -> Method:
     trained = given.facts[f"train-{method.key}"]
     recipe = given.recipes[method.key]
@@ -161,7 +167,7 @@ def _method(given: Assembly, method: MethodSpec) -> Method:
     facts = {
         "steps": f"{trained['steps']:,} of {recipe['batch']['size']}",
         "passes over the studies": f"{passes:.1f}",
-        "peak learning rate": f"{recipe['optimizer']['learning_rate']:g}",
+        "peak learning rates": _rates(recipe["optimizer"]),
     }
     return Method(
         method.key,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -16,18 +16,18 @@ from medtrim.types.yamlfile import load_yaml
 class MethodSpec:
     """What is trained under a method's key; `triplets` says that its batches come from mined triplets.
 
-    `tuning` says how `learning_rate` was chosen, `caution` what was searched for this method and no other.
+    `rates` are the recipe's learning rates that suit encoders from random weights, `tuning` says how they were
+    chosen, `caution` what was searched for this method and no other.
     """
 
     key: str
     label: str
     description: str
     objective: Mapping[str, Any]
-    learning_rate: float
+    rates: Mapping[str, float]
     tuning: str
     caution: str = ""
     triplets: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @cache

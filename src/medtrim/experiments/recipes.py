@@ -38,7 +38,7 @@ class TrainingSize:
 def make_recipe(config: PipelineConfig, method: MethodSpec, layout: Layout, size: TrainingSize) -> TrainConfig:
     """The whole training configuration of `method`.
 
-    Methods differ in the objective, and, for encoders from random weights, in the peak learning rate that suits it.
+    Methods differ in the objective, and, for encoders from random weights, in the peak learning rates that suit it.
     Where a patient may be in a batch once and there are fewer patients than the batch has studies, the batch
     shrinks, for all methods alike.
 
@@ -50,7 +50,7 @@ def make_recipe(config: PipelineConfig, method: MethodSpec, layout: Layout, size
     user = parse_overrides(config.settings)
     refuse_settings(user, config, method)
     if own_rate(config):
-        own["optimizer"] = {"learning_rate": method.learning_rate}
+        own["optimizer"] = dict(method.rates)
     if method.triplets:
         own |= {"data": {"triplets": str(layout.triplets)}, "batch": {"sampler": "triplets"}}
     fixed: dict[str, Any] = {"out": str(layout.run(method.key)), "seed": config.seed}
@@ -70,10 +70,9 @@ def make_recipe(config: PipelineConfig, method: MethodSpec, layout: Layout, size
 
 
 def own_rate(config: PipelineConfig) -> bool:
-    """Whether each method trains at its own learning rate (`methods.yaml`), not at one that holds for all."""
-    return config.recipe == OWN_RATES and "learning_rate" not in parse_overrides(config.settings).get(
-        "optimizer", {}
-    )
+    """Whether each method trains at its own learning rates (`methods.yaml`), not at some that hold for all."""
+    given = parse_overrides(config.settings).get("optimizer", {})
+    return config.recipe == OWN_RATES and not {"learning_rate", "matrix_learning_rate"} & set(given)
 
 
 def image_size(recipe: TrainConfig) -> int:

@@ -38,7 +38,7 @@ def advantages(results: Results) -> Iterable[str]:
 
 
 def _with_rate(method: Method) -> str:
-    rate = method.facts.get("peak learning rate")
+    rate = method.facts.get("peak learning rates")
     return f"{method.label} ({rate})" if rate else method.label
 
 

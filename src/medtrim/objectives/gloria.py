@@ -10,7 +10,7 @@ from medtrim.errors import ConfigError
 from medtrim.objectives.base import Objective
 from medtrim.objectives.checks import above, at_least
 from medtrim.objectives.clip import info_nce
-from medtrim.objectives.geometry import cosine, unit
+from medtrim.objectives.geometry import TINY, cosine, unit
 from medtrim.objectives.inputs import Need, ObjectiveInputs
 
 
@@ -20,10 +20,15 @@ def attended_words(
     """cos(c_w, t_w): how well each image answers each word of one report.
 
     c_w = Σ_m a_wm v_m is the part of the image that the word looks at, a_wm = softmax over m of ⟨v_m, t_w⟩ / τ₂.
+    For unit t_w the cosine is Σ_m a_wm ⟨v_m, t_w⟩ / |c_w| with |c_w|² = aᵀ(V Vᵀ)a, so that no c_w [B W E] is ever made.
     """
-    attention = torch.einsum("bme,we->bwm", regions, words).div(temperature).softmax(dim=-1)
-    context = torch.einsum("bwm,bme->bwe", attention, regions)
-    return (unit(context) * words).sum(dim=-1)
+    scores = torch.einsum("bme,we->bwm", regions, words)
+    attention = scores.div(temperature).softmax(dim=-1)
+    along = (attention * scores).sum(dim=-1)
+    squared = (attention @ (regions @ regions.mT) * attention).sum(dim=-1)
+    there = squared > TINY**2
+    length = torch.where(there, squared, torch.ones_like(squared)).sqrt()
+    return torch.where(there, along / length, torch.zeros_like(along))
 
 
 def report_match(
@@ -36,7 +41,7 @@ def report_match(
 ) -> Float[Tensor, "B C"]:
     """Z(image, report) = τ₃ · log Σ_w exp(cos(c_w, t_w) / τ₃)
 
-    over the report's words; 0 for a report without words. One report at a time, so that memory stays at B · W · E.
+    over the report's words; 0 for a report without words. One report at a time, so that memory stays at B · W · M.
     """
     columns = []
     for report, own in zip(words, mask, strict=True):
