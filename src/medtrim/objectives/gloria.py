@@ -20,7 +20,7 @@ def attended_words(
     """cos(c_w, t_w): how well each image answers each word of one report.
 
     c_w = Σ_m a_wm v_m is the part of the image that the word looks at, a_wm = softmax over m of ⟨v_m, t_w⟩ / τ₂.
-    For unit t_w the cosine is Σ_m a_wm ⟨v_m, t_w⟩ / |c_w| with |c_w|² = aᵀ(V Vᵀ)a, so that no c_w [B W E] is ever made.
+    For unit t_w the cosine is Σ_m a_wm ⟨v_m, t_w⟩ / |c_w| with |c_w|² = aᵀ(V Vᵀ)a: no c_w [B W E] is ever made.
     """
     scores = torch.einsum("bme,we->bwm", regions, words)
     attention = scores.div(temperature).softmax(dim=-1)
