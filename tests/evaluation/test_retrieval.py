@@ -13,7 +13,7 @@ from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.reference import make_reference
 from medtrim.evaluation.retrieval import evaluate_retrieval, top_studies
 from medtrim.mining.similarity import ScoreConfig, explain_score
-from medtrim.types import DEFAULT_CONTRADICTIONS, Annotation, Finding
+from medtrim.types import DEFAULT_CONTRADICTIONS, Annotation, Contradictions, Finding
 
 DISEASES = ("pleural effusion", "edema", "fracture")
 
@@ -179,6 +179,19 @@ def test_a_perfect_ranking_is_perfect():
     assert value["wrong side @R"] == 1.0
     assert value["conflict-free @R"] == 0.0
     assert value["attribute AUC"] == 0.0
+
+
+def test_an_ontology_without_contradictions_finds_no_study_wrong():
+    annotations = [
+        Annotation(f"s{i}", (Finding("fracture", "present", (), (("left", "right")[i % 2],)),)) for i in range(8)
+    ]
+    image = np.array([[1.0, 0.1], [1.0, -0.1]] * 4, np.float32)
+    bootstrap = PatientBootstrap([f"p{i}" for i in range(8)], resamples=5)
+    for contradictions, wrong in ((DEFAULT_CONTRADICTIONS, 1.0), (Contradictions({}), 0.0)):
+        reference = make_reference(annotations, contradictions=contradictions)
+        figures = evaluate_retrieval(image, image[[1, 0] * 4], reference, bootstrap, directions=["i2t"]).figures
+        value = {f.metric: f.value for f in figures if f.queries == "abnormal"}
+        assert (value["wrong side @R"], value["conflict-free @R"]) == (wrong, 1 - wrong)
 
 
 def test_own_study_is_in_the_gallery_for_instance_retrieval_alone():

@@ -196,6 +196,10 @@ def test_conflicts_equal_the_plain_loop_on_each_axis(drawn):
     x, y = np.divmod(np.arange(90 * 90), 90)
     pairs = ConflictFinder(encoded).pairs(encoded.inverse[x], encoded.inverse[y])
     np.testing.assert_array_equal(pairs.reshape(90, 90), expected)
+    rows, columns = np.arange(0, 90, 3), np.arange(89, -1, -2)
+    block = ConflictFinder(encoded).block(encoded.inverse[rows], encoded.inverse[columns])
+    np.testing.assert_array_equal(block, pairs.reshape(90, 90)[np.ix_(rows, columns)])
+    assert block.any()
     parts = [ConflictFinder(encoded, axes=[axis]).rows(everyone) for axis in DEFAULT_CONTRADICTIONS.axes]
     np.testing.assert_array_equal(np.any(parts, axis=0)[encoded.inverse][:, encoded.inverse], expected)
     assert whole.any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from medtrim.errors import ConfigError, TableError
@@ -127,3 +128,20 @@ def test_a_split_that_is_not_there(tmp_path, drawn):
         read_encoded(tmp_path / "a.parquet", split="train", studies=fewer)
     with pytest.raises(ConfigError, match="needs the studies table"):
         read_encoded(tmp_path / "a.parquet", split="train")
+    with pytest.raises(ConfigError, match="has no name"):
+        read_encoded(tmp_path / "a.parquet", split="", studies=named)
+
+
+def test_rows_without_a_study_id_are_refused_on_both_sides_of_a_split(tmp_path, drawn):
+    corpus = drawn(4)
+    table = annotations_to_table(corpus)
+    write_table(table, tmp_path / "a.parquet", Provenance("annotations"))
+    studies = with_splits(tmp_path / "s.parquet", [a.study_id for a in corpus], ["train"] * 4)
+    nameless = pa.array([None, *table["study_id"].to_pylist()[1:]], pa.string())
+    write_table(table.set_column(0, "study_id", nameless), tmp_path / "nameless.parquet", Provenance("annotations"))
+    with pytest.raises(TableError, match=r"annotations: 1 row\(s\) without a study id"):
+        read_encoded(tmp_path / "nameless.parquet", split="train", studies=studies)
+    known = pq.read_table(studies)
+    pq.write_table(known.set_column(known.schema.get_field_index("study_id"), "study_id", nameless), studies)
+    with pytest.raises(TableError, match=r"studies: 1 row\(s\) without a study id"):
+        read_encoded(tmp_path / "a.parquet", split="train", studies=studies)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from medtrim.types import DEFAULT_CONTRADICTIONS
+from medtrim.types import DEFAULT_CONTRADICTIONS, Provenance, contradictions_of
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,11 @@ from medtrim.types import DEFAULT_CONTRADICTIONS
 def test_conflicts(axis, ours, theirs, conflict):
     assert DEFAULT_CONTRADICTIONS.conflict(axis, ours, theirs) is conflict
     assert DEFAULT_CONTRADICTIONS.conflict(axis, theirs, ours) is conflict
+
+
+def test_an_ontology_without_contradictions_keeps_none():
+    known = Provenance("annotations", extra={"contradictions": {"side": {"left": 0, "right": 1}}})
+    assert contradictions_of(known).axes == {"side": {"left": 0, "right": 1}}
+    assert contradictions_of(Provenance("annotations", extra={"contradictions": {}})).axes == {}
+    assert contradictions_of(Provenance("annotations")) is DEFAULT_CONTRADICTIONS
+    assert contradictions_of(None) is DEFAULT_CONTRADICTIONS

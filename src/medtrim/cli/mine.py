@@ -113,7 +113,7 @@ def mine(
         _note(f"the score weights sum to {total:g}: scores and thresholds are on a scale from 0 to {total:g}")
     if split is not None and studies is None:
         raise ConfigError("--split needs --studies, the table that holds the splits")
-    corpus = read_encoded(annotations, recipe.score, split=split or "", studies=studies)
+    corpus = read_encoded(annotations, recipe.score, split=split, studies=studies)
     for note in (*corpus.notes, *_ontology_note(corpus)):
         _note(note)
     if recipe.miner == "pool":

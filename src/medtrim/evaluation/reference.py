@@ -59,8 +59,11 @@ class Reference:
     ) -> Bool[np.ndarray, "queries k"]:
         """Whether a shared disease has descriptors that contradict each other on `axis`.
 
-        Two descriptor sets conflict when both name a level of the axis and have none in common.
+        Two descriptor sets conflict when both name a level of the axis and have none in common. On an axis that the
+        ontology does not have nothing does.
         """
+        if axis not in self.levels:
+            return np.zeros(retrieved.shape, bool)
         ours, theirs = self.levels[axis][queries][:, None, :], self.levels[axis][retrieved]
         return np.asarray(((ours != 0) & (theirs != 0) & ((ours & theirs) == 0)).any(axis=2))
 

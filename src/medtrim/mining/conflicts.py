@@ -55,6 +55,15 @@ class ConflictFinder:
                 found[having] |= np.take(table[code[rows[having]]], code, axis=1)
         return found
 
+    def block(
+        self, rows: Integer[np.ndarray, " rows"], columns: Integer[np.ndarray, " columns"]
+    ) -> Bool[np.ndarray, "rows columns"]:
+        """Whether each of the distinct annotations `rows` conflicts with each of `columns`."""
+        found = np.zeros((len(rows), len(columns)), bool)
+        for code, table in zip(self._codes, self._tables, strict=True):
+            found |= table[np.ix_(code[rows], code[columns])]
+        return found
+
     def pairs(
         self, ours: Integer[np.ndarray, " pairs"], theirs: Integer[np.ndarray, " pairs"]
     ) -> Bool[np.ndarray, " pairs"]:

@@ -46,27 +46,34 @@ class EncodedCorpus:
 
 
 def read_encoded(
-    path: Path | str, config: ScoreConfig | None = None, *, split: str = "", studies: Path | str | None = None
+    path: Path | str,
+    config: ScoreConfig | None = None,
+    *,
+    split: str | None = None,
+    studies: Path | str | None = None,
 ) -> EncodedCorpus:
     """Read and encode an annotations table.
 
     Args:
         path: the annotations.
         config: the score.
-        split: keep only the studies of this split.
+        split: keep only the studies of this split; None keeps all.
         studies: the studies table that holds the splits.
 
     Raises:
-        ConfigError: a split, and no table that holds it.
+        ConfigError: a split without a name, or without a table that holds it.
         TableError: no such table, columns missing, ids missing or repeated, unknown assertions, findings none
             of which is of a counted disease (the table was made with another ontology), or no study in the split.
     """
-    if split and studies is None:
+    if split == "":
+        raise ConfigError("the split has no name: leave it out to keep all studies")
+    if split is not None and studies is None:
         raise ConfigError(f"split {split!r} needs the studies table that holds the splits")
     config = config or ScoreConfig()
     columns = [*schemas.ANNOTATIONS.names]
     table = read_table(path, schemas.ANNOTATIONS, table="annotations").select(columns)
-    if split and studies is not None:
+    _check_ids(table, "annotations")
+    if split is not None and studies is not None:
         table = table.filter(_in_split(studies, table["study_id"], split))
     encoded, notes = _encode(table, config)
     made = provenance_of(table)
@@ -74,7 +81,7 @@ def read_encoded(
         notes = ("the annotations carry no provenance: the ontology that made them is unknown", *notes)
     unread = pc.equal(pc.fill_null(pc.list_value_length(table["findings"]), 0), 0).to_numpy()
     ontology = made.ontology if made else None
-    return EncodedCorpus(encoded, unread, ontology, contradictions_of(made), notes, split)
+    return EncodedCorpus(encoded, unread, ontology, contradictions_of(made), notes, split or "")
 
 
 def read_patients(path: Path | str, study_ids: Sequence[str]) -> Integer[np.ndarray, " studies"]:
@@ -105,6 +112,7 @@ def _in_split(path: Path | str, study_ids: pa.ChunkedArray, split: str) -> pa.Ar
 def _column_of(path: Path | str, column: str, study_ids: Sequence[str]) -> pa.Array:
     """A text column of the studies table at `path`, for each of `study_ids`."""
     table = read_table(path, pa.schema([("study_id", pa.string()), (column, pa.string())]), table="studies")
+    _check_ids(table, "studies")
     check_unique(table["study_id"].to_pylist(), table="studies")
     rows = pc.index_in(pa.array(study_ids, pa.string()), table["study_id"])
     if rows.null_count:
@@ -113,14 +121,19 @@ def _column_of(path: Path | str, column: str, study_ids: Sequence[str]) -> pa.Ar
     return table[column].combine_chunks().take(rows)
 
 
+def _check_ids(table: pa.Table, name: str) -> None:
+    """Every row has a study id; asked before anything is looked up by it."""
+    if missing := table["study_id"].null_count:
+        raise TableError(f"{name}: {missing} row(s) without a study id")
+
+
 def encode_table(table: pa.Table, config: ScoreConfig | None = None) -> EncodedStudies:
     """`encode_studies` of an annotations table that `medtrim.types.tables.conform` has checked."""
     return _encode(table, config or ScoreConfig())[0]
 
 
 def _encode(table: pa.Table, config: ScoreConfig) -> tuple[EncodedStudies, tuple[str, ...]]:
-    if table["study_id"].null_count:
-        raise TableError(f"annotations: {table['study_id'].null_count} row(s) without a study id")
+    _check_ids(table, "annotations")
     ids = tuple(table["study_id"].to_pylist())
     check_unique(ids, table="annotations")
     lists = table["findings"].combine_chunks()

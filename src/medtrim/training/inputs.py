@@ -86,11 +86,10 @@ class CorpusKnowledge:
 
     def _contradicting(self, rows: Rows) -> NDArray[np.bool_]:
         """Which of the studies contradict each other [B B]; none where the ontology names no contradiction."""
-        count = len(rows)
         if self.encoded is None or self._conflicts is None:
-            return np.zeros((count, count), bool)
+            return np.zeros((len(rows), len(rows)), bool)
         distinct = self.encoded.inverse[rows]
-        return self._conflicts.pairs(np.repeat(distinct, count), np.tile(distinct, count)).reshape(count, count)
+        return self._conflicts.block(distinct, distinct)
 
     def _triplets(self, rows: Rows, index: int) -> Rows:
         if self.triplets is not None:

@@ -61,6 +61,9 @@ class Provenance:
 
 
 def contradictions_of(provenance: Provenance | None) -> Contradictions:
-    """The contradictions of the ontology that made a table, or the default ontology's where it names none."""
+    """The contradictions of the ontology that made a table, or the default ontology's where nothing is known of it.
+
+    An ontology that names no contradictions has none.
+    """
     axes = provenance.extra.get("contradictions") if provenance else None
-    return Contradictions(axes) if axes else DEFAULT_CONTRADICTIONS
+    return Contradictions(axes) if axes is not None else DEFAULT_CONTRADICTIONS
