@@ -8,6 +8,7 @@ import pytest
 from medtrim.errors import ConfigError
 from medtrim.experiments.suite.check import check_suite
 from medtrim.experiments.suite.load import SUITES, build_suite, load_suite
+from medtrim.objectives import build_objective
 from medtrim.types.yamlfile import dump_yaml
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "suites"
@@ -30,6 +31,18 @@ def test_full_searches_every_method_and_keeps_the_readme_ones() -> None:
     assert set(readme.methods) < set(full.methods)
     assert full.tuning is not None
     assert len(full.seeds) == 5
+
+
+def test_ablations_of_descriptors_leave_nothing_that_tells_them() -> None:
+    methods = load_suite("full").methods
+    weights = {
+        key: build_objective("medtrim", **methods[f"medtrim-{key}"].options)
+        for key in ("no-adjectives", "no-directions", "diseases-alone", "no-contradictions")
+    }
+    assert all(not objective.contradiction for objective in weights.values())
+    assert [bool(w) for w in weights["diseases-alone"].weights] == [True, False, False]
+    assert [bool(w) for w in weights["no-contradictions"].weights] == [True, True, True]
+    assert all("ontradictions" in methods[f"medtrim-{key}"].label for key in weights if key != "diseases-alone")
 
 
 def test_the_gpu_scale_changes_the_data_and_nothing_about_the_methods() -> None:
