@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import httpx
 import pytest
+from huggingface_hub.errors import RepositoryNotFoundError
 from typer.testing import CliRunner
 
 from medtrim.cli import app
@@ -21,28 +25,67 @@ def push(folder, *words, answer=""):
     return CliRunner().invoke(app, ["push", str(folder), "owner/name", *words], input=answer)
 
 
-def test_a_dry_run_lists_the_files_and_warns(folder):
-    result = push(folder, "--dry-run")
-    assert result.exit_code == 0, result.output
-    told = result.output.replace("\n", " ")
-    assert "permission" in told
-    assert "owner/name (private)" in told
-    for name in ("README.md", "model.safetensors", "medtrim.json"):
-        assert name in told
+@pytest.fixture
+def api(monkeypatch):
+    """Stands for the hub, where `owner/name` is `api.private` or, with None, is not."""
+    made = SimpleNamespace(private=None, sent=[])
 
+    def repo_info(repo_id):
+        if made.private is None:
+            response = httpx.Response(404, request=httpx.Request("GET", "https://hub"))
+            raise RepositoryNotFoundError("there is none", response=response)
+        return made
 
-def test_asks_before_it_sends(folder, monkeypatch):
-    sent = []
+    def create_commit(repo_id, operations, *, commit_message):
+        made.sent.append(operations[0].path_or_fileobj)
+        return SimpleNamespace(commit_url="url")
+
+    made.repo_info, made.create_commit = repo_info, create_commit
+    made.create_repo = lambda repo_id, *, private, exist_ok: made.sent.append(private)
     monkeypatch.setattr(hub, "get_token", lambda: "hf_x")
     monkeypatch.setattr(hub, "hub_answers", lambda: True)
-    monkeypatch.setattr(
-        hub, "_commit", lambda paths, repo_id, card, *, private: sent.append((card, private)) or "url"
-    )
+    monkeypatch.setattr(hub, "HfApi", lambda: made)
+    return made
+
+
+def told(result):
+    return " ".join(result.output.split())
+
+
+def test_a_dry_run_lists_the_files_and_warns(folder, monkeypatch):
+    monkeypatch.setattr(hub, "hub_answers", lambda: False)
+    result = push(folder, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "permission" in told(result)
+    assert "lists words of the reports in clear" in told(result)
+    assert "owner/name (private if it is new; whether it exists could not be asked)" in told(result)
+    for name in ("README.md", "model.safetensors", "medtrim.json"):
+        assert name in told(result)
+
+
+def test_asks_before_it_sends_and_loads_the_checkpoint_once(folder, api, monkeypatch):
+    loaded = []
+    real = hub.load_checkpoint
+    monkeypatch.setattr(hub, "load_checkpoint", lambda source: loaded.append(source) or real(source))
     assert push(folder, answer="n\n").exit_code == 1
-    assert not sent
+    assert not api.sent
+    assert len(loaded) == 1
     assert push(folder, answer="y\n").exit_code == 0
+    assert len(loaded) == 2
     assert "sent → url" in push(folder, "--public", "--yes").output
-    assert sent == [("at owner/name\n", True), ("at owner/name\n", False)]
+    assert api.sent == [True, b"at owner/name\n", False, b"at owner/name\n"]
+
+
+def test_who_sees_the_repository_is_told_as_it_is(folder, api):
+    assert "owner/name (private, new)" in told(push(folder, "--dry-run"))
+    api.private = True
+    assert "owner/name (private, exists already)" in told(push(folder, "--dry-run", "--public"))
+    api.private = False
+    assert "owner/name (public, exists already)" in told(push(folder, "--dry-run", "--public"))
+    refused = push(folder, "--yes")
+    assert isinstance(refused.exception, ModelError)
+    assert "exists already and is public" in str(refused.exception)
+    assert not api.sent
 
 
 def test_without_a_token_the_remedy_is_named(folder, monkeypatch):

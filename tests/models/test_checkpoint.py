@@ -10,7 +10,7 @@ from transformers import AutoModel, AutoTokenizer, VisionTextDualEncoderModel, p
 
 from medtrim.errors import ModelError
 from medtrim.models import encode_images, load_checkpoint, read_facts, save_checkpoint, to_pixel_values
-from medtrim.models.checkpoint import is_local
+from medtrim.models.names import content_mark, is_local, told_name
 from medtrim.types import Provenance
 
 PROVENANCE = Provenance(kind="checkpoint", config={"steps": 3}, seed=7)
@@ -123,3 +123,15 @@ def test_a_hub_name_is_still_one(folder, monkeypatch):
     (folder.parent / "runs").mkdir()
     assert not is_local("owner/name")
     assert is_local("runs/name")
+
+
+def test_a_folder_is_told_by_its_last_part_and_marked_by_its_content(tiny, tmp_path):
+    told = {"/data/us/vit/": "vit", "owner/name": "owner/name", "~": "a local folder", "/": "a local folder"}
+    told |= {"..": "a local folder", "C:\\users\\vit": "vit", "bert-base": "bert-base"}
+    assert {name: told_name(name) for name in told} == told
+    one = save_checkpoint(tiny, tmp_path / "one", Provenance(kind="checkpoint"))
+    two = save_checkpoint(tiny, tmp_path / "two", Provenance(kind="checkpoint"))
+    assert content_mark(str(one)) == content_mark(str(two)) != str(one)
+    (two / "config.json").write_text((two / "config.json").read_text() + " ")
+    assert content_mark(str(one)) != content_mark(str(two))
+    assert content_mark("owner/name") == "owner/name"

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import http.client
+import json
 import urllib.error
 from types import SimpleNamespace
 
+import httpx
 import pytest
+from huggingface_hub.errors import RepositoryNotFoundError
 
 from medtrim.errors import ModelError
 from medtrim.models import hub, save_checkpoint
-from medtrim.models.hub import push_checkpoint
+from medtrim.models.hub import plan_push, send_push
 from medtrim.types import Provenance
 
 
@@ -25,6 +29,13 @@ class Api:
 
     def __init__(self, refuse=None):
         self.made, self.sent, self.refuse = [], {}, refuse
+        self.repositories = {}  # name → whether it is private
+
+    def repo_info(self, repo_id):
+        if repo_id not in self.repositories:
+            response = httpx.Response(404, request=httpx.Request("GET", "https://hub"))
+            raise RepositoryNotFoundError("there is none", response=response)
+        return SimpleNamespace(private=self.repositories[repo_id])
 
     def create_repo(self, repo_id, *, private, exist_ok):
         if self.refuse is not None:
@@ -45,6 +56,10 @@ def api(monkeypatch):
     monkeypatch.setattr(hub, "get_token", lambda: "hf_x")
     monkeypatch.setattr(hub, "hub_answers", lambda: True)
     return stand_in
+
+
+def push_checkpoint(folder, repo_id, *, card, **options):
+    return send_push(plan_push(folder, repo_id, card=lambda image_size: card, **options))
 
 
 def test_sends_the_checkpoint_with_its_card_and_nothing_else(folder, api):
@@ -70,10 +85,54 @@ def test_sends_the_checkpoint_with_its_card_and_nothing_else(folder, api):
 
 def test_a_dry_run_sends_nothing_and_needs_no_token(folder, api, monkeypatch):
     monkeypatch.setattr(hub, "get_token", lambda: None)
-    planned = push_checkpoint(folder, "owner/name", card="# new\n", dry_run=True)
+    planned = plan_push(folder, "owner/name", card="{} px".format, dry_run=True)
     assert planned.url is None
+    assert planned.contents["README.md"] == b"64 px"
     assert "model.safetensors" in planned.files
+    assert (planned.private, planned.exists) == (True, False)
+    monkeypatch.setattr(hub, "hub_answers", lambda: False)
+    assert plan_push(folder, "owner/name", card=str, dry_run=True).exists is None
     assert not api.made
+
+
+def test_a_repository_that_is_public_stays_public_only_when_that_is_meant(folder, api):
+    api.repositories = {"owner/open": False, "owner/closed": True}
+    for dry_run in (False, True):
+        with pytest.raises(ModelError, match="owner/open exists already and is public"):
+            plan_push(folder, "owner/open", card=str, dry_run=dry_run)
+    found = {
+        name: plan_push(folder, f"owner/{name}", card=str, private=private)
+        for name, private in (("open", False), ("closed", False), ("new", False))
+    }
+    assert {name: (p.private, p.exists) for name, p in found.items()} == {
+        "open": (False, True),
+        "closed": (True, True),
+        "new": (False, False),
+    }
+    assert not api.made
+
+
+def test_the_hub_may_refuse_to_say_who_sees_a_repository(folder, api, monkeypatch):
+    def refuse(repo_id):
+        raise OSError("500")
+
+    monkeypatch.setattr(api, "repo_info", refuse)
+    with pytest.raises(ModelError, match="could not be looked up: 500"):
+        plan_push(folder, "owner/name", card=str)
+
+
+def test_folders_of_the_machine_do_not_leave_it(folder, api):
+    for name, key in (("config.json", "vision_config"), ("medtrim.json", "config")):
+        values = json.loads((folder / name).read_text())
+        values[key] |= {"_name_or_path": "/home/somebody/vit"} if name == "config.json" else {}
+        values[key] |= {"model": {"checkpoint": "/home/somebody/runs/model"}} if name == "medtrim.json" else {}
+        (folder / name).write_text(json.dumps(values))
+    (folder / "model-of-somebody.safetensors").write_text("")
+    push_checkpoint(folder, "owner/name", card="")
+    assert not any(b"somebody" in content for content in api.sent.values())
+    assert json.loads(api.sent["config.json"])["vision_config"]["_name_or_path"] == "vit"
+    assert json.loads(api.sent["medtrim.json"])["config"]["model"]["checkpoint"] == "model"
+    assert "model-of-somebody.safetensors" not in api.sent
 
 
 def test_what_is_missing_is_said(folder, api, monkeypatch, tmp_path):
@@ -101,6 +160,7 @@ def test_whoever_answers_is_there(monkeypatch):
 
     monkeypatch.setattr(hub.urllib.request, "urlopen", ask)
     assert hub.hub_answers()
-    for error in (urllib.error.URLError(ConnectionRefusedError()), TimeoutError()):
+    wrong_address = (ValueError("unknown url type"), http.client.InvalidURL("nonnumeric port"))
+    for error in (urllib.error.URLError(ConnectionRefusedError()), TimeoutError(), *wrong_address):
         answers["error"] = error
         assert not hub.hub_answers()

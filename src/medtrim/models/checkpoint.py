@@ -15,6 +15,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, VisionTextDualEncode
 
 from medtrim.errors import ModelError
 from medtrim.models.dual_encoder import EncoderBundle, check_bundle
+from medtrim.models.names import is_local, told_names
 from medtrim.models.quiet import quiet
 from medtrim.types import Provenance
 
@@ -51,11 +52,17 @@ def save_checkpoint(
 
 
 def write_bundle(bundle: EncoderBundle, folder: Path, provenance: Provenance, *, card: str | None = None) -> None:
-    """Write the files of a checkpoint into an existing folder."""
+    """Write the files of a checkpoint into an existing folder.
+
+    Where backbones were loaded from is kept without the folders above them (`told_names`).
+    """
     with quiet():
         bundle.model.save_pretrained(folder)
     bundle.tokenizer.save_pretrained(folder)
     bundle.image_processor.save_pretrained(folder)
+    for path in (folder / "config.json", folder / "tokenizer_config.json"):
+        if (told := told_json(path)) is not None:
+            path.write_bytes(told)
     facts = json.dumps(asdict(provenance), indent=2, sort_keys=True, ensure_ascii=False)
     (folder / FACTS).write_text(facts + "\n", encoding="utf-8")
     if card is not None:
@@ -90,18 +97,6 @@ def load_checkpoint(source: Path | str) -> EncoderBundle:
     return bundle
 
 
-def is_local(source: Path | str) -> bool:
-    """Whether `source` means a folder of this machine, whether or not there is one, and not a model of the hub.
-
-    A hub name is OWNER/NAME: one slash, no leading dot, slash or tilde. It is taken for a path all the same where
-    a folder OWNER exists.
-    """
-    if isinstance(source, Path) or Path(source).exists() or source.startswith((".", "/", "~")) or "\\" in source:
-        return True
-    owner, slash, rest = source.partition("/")
-    return not slash or not rest or "/" in rest or Path(owner).exists()
-
-
 def _check_folder(folder: Path) -> None:
     if not folder.exists():
         raise ModelError(
@@ -112,6 +107,17 @@ def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").exists():
         hint = f"; {folder / 'model'} is one" if (folder / "model" / "config.json").exists() else ""
         raise ModelError(f"{folder} holds no checkpoint (no config.json){hint}")
+
+
+def told_json(path: Path) -> bytes | None:
+    """The JSON file at `path` without the folders above models; None where it names none."""
+    if not path.exists():
+        return None
+    values = json.loads(path.read_text(encoding="utf-8"))
+    told = told_names(values)
+    if told == values:
+        return None
+    return (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def read_facts(folder: Path | str) -> Mapping[str, Any]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from medtrim.errors import ModelError
-from medtrim.models import load_checkpoint, read_facts
+from medtrim.models import load_preset, read_facts
+from medtrim.models.names import renamed, told_names
 from medtrim.training.config import TrainConfig
 from medtrim.training.corpus import TrainingCorpus
 from medtrim.training.record import run_provenance
-from medtrim.types import medtrim_version
 from medtrim.types.yamlfile import dump_yaml
 
 THIS_FOLDER = "THIS_FOLDER"  # stands for the name under which the model is loaded
@@ -39,7 +39,7 @@ mirror an image.
 ## Data
 
 {studies} studies of {patients} patients (split {split}, by patient). {annotations}
-
+{vocabulary}
 ## Intended use and limits
 
 For research on retrieval and alignment. It is no medical device and supports no diagnosis. It knows what its
@@ -89,13 +89,14 @@ def card_of_facts(facts: Mapping[str, Any], *, image_size: int, metrics: Mapping
         else "No annotations were used, or their ontology is not known."
     )
     head = _HEAD.format(
-        version=medtrim_version(),
+        version=facts.get("medtrim", "of an unknown version"),
         name=THIS_FOLDER,
         image_size=image_size,
         studies=numbers["studies"],
         patients=numbers["patients"],
         split=split,
         annotations=annotations,
+        vocabulary=_vocabulary(recipe["model"]),
     )
     parts = [head]
     if metrics:
@@ -105,8 +106,24 @@ def card_of_facts(facts: Mapping[str, Any], *, image_size: int, metrics: Mapping
     return "\n".join(parts)
 
 
-def card_for_hub(folder: Path | str, repo_id: str) -> str:
-    """The model card of a checkpoint folder as it stands under a hub name.
+def _vocabulary(model: Mapping[str, Any]) -> str:
+    """A paragraph on what the tokenizer tells of reports, empty where it was not trained on any here."""
+    if model.get("checkpoint"):
+        words = "The tokenizer is that of the model it went on from; it may list words of that model's reports."
+    elif model.get("text") or load_preset(str(model.get("preset", "tiny"))).text:
+        return ""
+    else:
+        words = "The tokenizer was trained on these reports: its vocabulary lists words of them in clear."
+    return f"\n{words}\n"
+
+
+def card_for_hub(folder: Path | str, repo_id: str, *, image_size: int) -> str:
+    """The model card of a checkpoint folder as it stands under a hub name, without folders of this machine.
+
+    Args:
+        folder: the checkpoint.
+        repo_id: OWNER/NAME.
+        image_size: side of the model's input in pixels.
 
     Raises:
         ModelError: there is no checkpoint, or neither a card nor the facts to write one.
@@ -114,6 +131,9 @@ def card_for_hub(folder: Path | str, repo_id: str) -> str:
     path = Path(folder) / "README.md"
     if path.exists():
         card = path.read_text(encoding="utf-8")
+        # One that an older version wrote names whole folders.
+        for source, name in renamed(read_facts(folder)).items():
+            card = card.replace(source, name)
     else:
-        card = card_of_facts(read_facts(folder), image_size=load_checkpoint(Path(folder)).image_size)
+        card = card_of_facts(told_names(read_facts(folder)), image_size=image_size)
     return card.replace(THIS_FOLDER, repo_id)

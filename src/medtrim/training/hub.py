@@ -5,12 +5,17 @@ from __future__ import annotations
 from huggingface_hub import constants, try_to_load_from_cache
 
 from medtrim.errors import ModelError
-from medtrim.models.checkpoint import is_local
 from medtrim.models.hub import hub_answers
+from medtrim.models.names import is_local
 from medtrim.training.config import TrainConfig
 from medtrim.training.prepare import model_config
 
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 
 
 def hub_problems(config: TrainConfig) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from medtrim.models.names import told_names
 from medtrim.training.config import TrainConfig
 from medtrim.training.corpus import TrainingCorpus
 from medtrim.types import Provenance
@@ -18,9 +19,13 @@ def plain_config(config: TrainConfig) -> dict[str, Any]:
 
 
 def run_provenance(config: TrainConfig, corpus: TrainingCorpus, *, steps: int) -> Provenance:
-    """The recipe without paths, the ontology behind the annotations, and how much was trained on."""
+    """The recipe without paths, the ontology behind the annotations, and how much was trained on.
+
+    Of a folder that a model was loaded from the last part is kept.
+    """
     recipe = plain_config(config)
     recipe.pop("out")
+    recipe["model"] = told_names(recipe["model"])
     recipe["data"] = {
         k: v for k, v in recipe["data"].items() if k in ("train_split", "eval_split", "fractions", "split_seed")
     }
