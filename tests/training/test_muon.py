@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from medtrim.errors import ConfigError
 from medtrim.models import build_dual_encoder
 from medtrim.objectives import build_objective
-from medtrim.training.config import OptimizerConfig
+from medtrim.training.config import LoraConfig, OptimizerConfig
+from medtrim.training.lora import add_lora
 from medtrim.training.module import AlignmentModule
 from medtrim.training.muon import MOMENTUM, QUINTIC, STEPS, MuonAdamW, orthogonalise
 from medtrim.training.optimizer import build_optimizer, matrices_of
+from medtrim.training.trainer import AlignmentTrainer
 
 
 def by_singular_values(matrix: torch.Tensor) -> torch.Tensor:
@@ -94,3 +98,42 @@ def test_matrices_are_what_mixes_channels() -> None:
     assert rates == {True: 0.02, False: 1e-3}
     held = sum(len(g["params"]) for g in optimizer.param_groups)
     assert held == sum(p.requires_grad for p in module.parameters())
+
+
+def test_a_gradient_scaler_skips_what_overflowed() -> None:
+    torch.manual_seed(0)
+    matrix, vector = torch.nn.Parameter(torch.randn(4, 4)), torch.nn.Parameter(torch.randn(4))
+    optimizer = MuonAdamW([{"params": [matrix], "orthogonal": True}, {"params": [vector]}], lr=0.1, fused=True)
+    plain = [torch.nn.Parameter(p.detach().clone()) for p in (matrix, vector)]
+    unscaled = MuonAdamW([{"params": plain[:1], "orthogonal": True}, {"params": plain[1:]}], lr=0.1, fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    for factor in (float("inf"), 1.0, 1.0):
+        for p in (matrix, vector):
+            p.grad = None
+        scaler.scale(factor * ((matrix**2).sum() + (vector**2).sum())).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        if factor == 1.0:
+            unscaled.zero_grad()
+            ((plain[0] ** 2).sum() + (plain[1] ** 2).sum()).backward()
+            unscaled.step()
+        torch.testing.assert_close(matrix.detach(), plain[0].detach())
+        torch.testing.assert_close(vector.detach(), plain[1].detach())
+
+
+def test_factors_of_adapters_are_adamws() -> None:
+    pytest.importorskip("peft")
+    encoder = build_dual_encoder("tiny", texts=["a small effusion"] * 5, seed=0).model
+    add_lora(encoder, LoraConfig(rank=2), seed=0)
+    module = AlignmentModule(encoder, build_objective("siglip"))
+    named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    assert any("lora_" in name for name in named)
+    found = {name for name, p in named.items() if p in matrices_of(module)}
+    assert found == {"encoder.visual_projection.weight", "encoder.text_projection.weight"}
+
+
+def test_sharded_matrices_are_refused(recipe) -> None:
+    config = recipe({"optimizer": {"matrices": "muon"}})
+    sharded = SimpleNamespace(is_fsdp_enabled=True, optimizer=None, config=config)
+    with pytest.raises(ConfigError, match="optimizer.matrices=adamw"):
+        AlignmentTrainer.create_optimizer(sharded)

@@ -5,6 +5,7 @@ import pytest
 from medtrim.models import save_checkpoint
 from medtrim.training import train
 from medtrim.training.doctor import examine
+from medtrim.training.optimizer import matrices_of
 from medtrim.training.preflight import dry_run
 from medtrim.training.prepare import prepare_run
 from medtrim.training.problems import find_problems
@@ -37,6 +38,17 @@ def test_frozen_weights_need_no_optimiser_state(recipe):
     free, frozen = dry_run(recipe()), dry_run(recipe({"model": {"freeze_layers": 1}}))
     assert frozen.trainable < free.trainable
     assert frozen.state_bytes == 4 * frozen.parameters + 12 * frozen.trainable
+
+
+def test_muon_has_one_moment_and_is_meant_for_random_weights(recipe, tmp_path):
+    muon = {"optimizer": {"matrices": "muon"}}
+    run, plain, found = prepare_run(recipe(muon)), dry_run(recipe()), dry_run(recipe(muon))
+    saved = plain.state_bytes - found.state_bytes
+    assert saved == 4 * sum(p.numel() for p in matrices_of(run.module)) > 0
+    assert not any("muon" in warning for warning in (*plain.warnings, *found.warnings))
+    folder = save_checkpoint(run.bundle, tmp_path / "model", Provenance(kind="checkpoint"))
+    warned = dry_run(recipe(muon, {"model": {"checkpoint": str(folder)}})).warnings
+    assert any("muon and model.checkpoint brings trained weights" in warning for warning in warned)
 
 
 def test_long_reports_are_noted(recipe):

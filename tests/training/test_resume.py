@@ -86,6 +86,26 @@ def test_a_torn_checkpoint_is_named_and_the_one_before_it_used(recipe, whole, tm
     assert_equal_bits(weights(resumed), weights(whole))
 
 
+def test_a_run_whose_recipe_has_changed_is_not_resumed(recipe):
+    begun = {"steps": 4, "save_every": 2}
+    with pytest.raises(CutError):
+        train(recipe(begun), progress=cut_after(3))
+    written = (recipe(begun).out / "config.yaml").read_text()
+    for change, key in (
+        ({"optimizer": {"learning_rate": 1e-3}}, "optimizer.learning_rate (was 0.003, now 0.001)"),
+        ({"steps": 6}, "steps (was 4, now 6)"),
+        ({"epochs": 2.0}, "epochs"),
+        ({"model": {"vision_config": {"depths": [0, 1, 1, 2]}}}, "model.vision_config.depths"),
+        ({"objective": {"options": {"contradiction": 1.0}}}, "objective.options"),
+    ):
+        with pytest.raises(TrainingError) as refused:
+            train(recipe(begun, change), resume=True)
+        assert key in str(refused.value)
+    assert (recipe(begun).out / "config.yaml").read_text() == written
+    free = {"log_every": 1, "save_every": 1, "keep": 1, "batch": {"chunk": 6}, "data": {"workers": 2}}
+    assert train(recipe(begun, free), resume=True).resumed_from == 2
+
+
 def test_what_is_wrong_with_a_torn_checkpoint(recipe):
     config = recipe({"steps": 2, "save_every": 2})
     train(config)

@@ -39,7 +39,13 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Weight updates.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training studies.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Distinct studies a batch.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Peak learning rate; with optimizer.matrices muon (tiny-cpu), the encoders' matrices have "
+            "optimizer.matrix_learning_rate instead."
+        ),
+    ] = None,
     save_every: Annotated[int | None, typer.Option(help="Steps between resumable checkpoints.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any key of the recipe: optimizer.warmup=0.25. Repeatable.")
@@ -90,7 +96,7 @@ def _dry_run(checked: CheckedConfig) -> None:
 
     config, problems = checked.config, list(checked.problems)
     if config is not None:
-        problems += find_problems(config, missing=checked.missing)
+        problems += find_problems(config, missing=checked.missing, dropped=checked.dropped)
     if config is None or problems:
         _refuse(problems)
     try:

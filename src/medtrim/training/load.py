@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,14 @@ class CheckedConfig:
         config: the recipe without what is wrong with it; None where nothing is left to go on.
         problems: everything that is wrong, one by one.
         missing: needed keys that nobody gave; `config` holds a stand-in for each, which means nothing.
+        dropped: keys that were left out for what is wrong with them; what `config` holds there is a default, and
+            nobody's wish.
     """
 
     config: TrainConfig | None
     problems: tuple[str, ...]
     missing: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 def read_recipe(name: str) -> dict[str, Any]:
@@ -82,7 +85,7 @@ def check_config(
     except ConfigError as error:
         return CheckedConfig(None, (str(error), *problems))
     found = _check_layers(file, merge(parse_overrides(flags), words))
-    return CheckedConfig(found.config, (*problems, *found.problems), found.missing)
+    return CheckedConfig(found.config, (*problems, *found.problems), found.missing, found.dropped)
 
 
 def build_config(*layers: Mapping[str, Any], source: str = "recipe") -> TrainConfig:
@@ -118,20 +121,22 @@ def _check_layers(*layers: Mapping[str, Any]) -> CheckedConfig:
     for layer in layers:
         merged = _lay_over(merged, {key: value for key, value in layer.items() if key != "recipe"})
     problems += _objective_problems(merged.get("objective"))
-    config, faults, missing = _understand(merged)
-    return CheckedConfig(config, (*faults, *problems), missing)
+    found = _understand(merged)
+    return replace(found, problems=(*found.problems, *problems))
 
 
-def _understand(values: dict[str, Any]) -> tuple[TrainConfig | None, list[str], tuple[str, ...]]:
-    """The configuration of `values`, what is wrong with them, and which needed keys are missing.
+def _understand(values: dict[str, Any]) -> CheckedConfig:
+    """The configuration of `values`, what is wrong with them, and which keys are missing or were left out.
 
     What is wrong is left out and the rest tried again, since some faults show only where the others are mended.
     """
     faults: list[str] = []
     missing: list[str] = []
+    dropped: list[str] = []
     for _ in range(_ROUNDS):
         try:
-            return TrainConfig.model_validate(values), faults, tuple(missing)
+            config = TrainConfig.model_validate(values)
+            return CheckedConfig(config, tuple(faults), tuple(missing), tuple(dropped))
         except ValidationError as error:
             details = error.errors(include_url=False)
         for detail in details:
@@ -143,8 +148,9 @@ def _understand(values: dict[str, Any]) -> tuple[TrainConfig | None, list[str], 
                 missing.append(needed)
                 values = merge(values, parse_overrides({needed: _UNKNOWN}))
             else:
+                dropped.append(".".join(place))
                 values = _without(values, place)
-    return None, faults, tuple(missing)
+    return CheckedConfig(None, tuple(faults), tuple(missing), tuple(dropped))
 
 
 def _without(values: Mapping[str, Any], place: Sequence[str]) -> dict[str, Any]:

@@ -45,10 +45,13 @@ def matrices_of(module: AlignmentModule) -> set[nn.Parameter]:
     """The weights of the encoders that map vectors to vectors: linear layers and convolutions over all channels.
 
     Embedding tables are looked up row by row and depthwise filters do not mix channels: neither is a matrix in
-    this sense. What an objective owns is AdamW's too.
+    this sense. What an objective owns is AdamW's too, and so are the two factors of a low-rank adapter: neither is
+    the matrix that they change together.
     """
     found: set[nn.Parameter] = set()
-    for part in module.encoder.modules():
+    for name, part in module.encoder.named_modules():
+        if "lora_" in name:
+            continue
         weight = getattr(part, "weight", None)
         convolution = isinstance(part, nn.Conv2d) and part.groups == 1
         if isinstance(part, nn.Linear) or convolution:

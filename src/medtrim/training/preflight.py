@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from medtrim.training.config import TrainConfig
+from medtrim.training.optimizer import matrices_of
 from medtrim.training.prepare import PreparedRun, model_config, prepare_run
 from medtrim.types.tables import Progress, no_progress
 
-# Bytes a number: weights and gradients in float32, AdamW's two moments beside them.
-_WEIGHT, _TRAINED = 4, 12
+# Bytes a number: weights, gradients and moments in float32. AdamW has two moments, Muon one.
+_NUMBER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def dry_run(config: TrainConfig, *, progress: Progress = no_progress) -> DryRun:
     return DryRun(
         parameters=total,
         trainable=trainable,
-        state_bytes=total * _WEIGHT + trainable * _TRAINED,
+        state_bytes=_NUMBER * (total + 3 * trainable - _orthogonalised(run, config)),
         activation_bytes=_activations(run, config),
         steps=run.steps,
         batch_size=config.batch.size,
@@ -89,6 +90,13 @@ def dry_run(config: TrainConfig, *, progress: Progress = no_progress) -> DryRun:
         cut=cut,
         warnings=tuple(_warnings(config, run, cut)),
     )
+
+
+def _orthogonalised(run: PreparedRun, config: TrainConfig) -> int:
+    """Numbers that Muon trains."""
+    if config.optimizer.matrices != "muon":
+        return 0
+    return sum(p.numel() for p in matrices_of(run.module) if p.requires_grad)
 
 
 def _activations(run: PreparedRun, config: TrainConfig) -> int:
@@ -132,6 +140,12 @@ def _warnings(config: TrainConfig, run: PreparedRun, cut: float) -> list[str]:
     given = sorted(config.model.overrides()) if config.model.checkpoint else []
     if given:
         warnings.append(f"model.checkpoint brings its own model: {', '.join(given)} of the recipe are not used")
+    if config.optimizer.matrices == "muon" and (pretrained := _pretrained(config)):
+        warnings.append(
+            f"optimizer.matrices is muon and {pretrained} brings trained weights: "
+            f"{config.optimizer.matrix_learning_rate:g} is a rate for random ones; optimizer.matrices=adamw with a "
+            "small optimizer.learning_rate is the usual choice"
+        )
     if not run.corpus.evaluation:
         warnings.append(f"split {config.data.eval_split!r} is empty: nothing to evaluate on")
     if run.steps * config.batch.accumulate < run.plan.batches_per_epoch:
@@ -139,3 +153,12 @@ def _warnings(config: TrainConfig, run: PreparedRun, cut: float) -> list[str]:
     if config.batch.accumulate > 1:
         warnings.append("accumulated batches do not see each other's negatives; batch.chunk gives them larger ones")
     return warnings
+
+
+def _pretrained(config: TrainConfig) -> str:
+    """The key of the recipe that says what training goes on from; empty where all weights are random."""
+    if config.model.checkpoint:
+        return "model.checkpoint"
+    model = model_config(config)
+    named = [f"model.{side}" for side in ("vision", "text") if getattr(model, side)]
+    return " and ".join(named) or ("lora" if config.lora is not None else "")

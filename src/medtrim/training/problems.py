@@ -29,21 +29,27 @@ T = TypeVar("T")
 _TABLES = {"annotations": schemas.ANNOTATIONS, "triplets": schemas.TRIPLETS}
 
 
-def find_problems(config: TrainConfig, *, missing: Collection[str] = ()) -> list[str]:
+def find_problems(
+    config: TrainConfig, *, missing: Collection[str] = (), dropped: Collection[str] = ()
+) -> list[str]:
     """What is wrong with files, tables, batches and model of `config`; images are not opened.
 
     Args:
         config: the recipe.
         missing: needed keys for which the recipe holds a stand-in (`CheckedConfig.missing`): nothing is said of
             what they name.
+        dropped: keys that were left out of the recipe (`CheckedConfig.dropped`): the defaults in their place are
+            nobody's wish, so what rests on their sections is not checked.
     """
     problems = [] if "out" in missing else _output_problems(config)
-    problems += _needs(config)
+    unsure = {place.split(".")[0] for place in dropped}
+    problems += _needs(config, objective="objective" not in unsure)
     for key in ("studies", "annotations", "triplets", "image_root"):
         path: Path | None = getattr(config.data, key)
         if path is not None and not path.exists() and f"data.{key}" not in missing:
             problems.append(f"data.{key}: {path} does not exist")
-    return [*problems, *_corpus_problems(config), *_model_problems(config)]
+    problems += _corpus_problems(config, batches="batch" not in unsure)
+    return problems if unsure & {"model", "lora"} else [*problems, *_model_problems(config)]
 
 
 def _output_problems(config: TrainConfig) -> list[str]:
@@ -60,10 +66,10 @@ def _output_problems(config: TrainConfig) -> list[str]:
     return problems
 
 
-def _needs(config: TrainConfig) -> list[str]:
+def _needs(config: TrainConfig, *, objective: bool) -> list[str]:
     """What the recipe's own parts need of each other and of the machine."""
     data, problems = config.data, []
-    needs = OBJECTIVES[config.objective.name].needs
+    needs = OBJECTIVES[config.objective.name].needs if objective else frozenset()
     if needs & {"similarity", "labels"} and data.annotations is None:
         problems.append(f"objective {config.objective.name} compares annotations: data.annotations names no table")
     if "triplets" in needs and data.triplets is None and data.annotations is None:
@@ -75,7 +81,7 @@ def _needs(config: TrainConfig) -> list[str]:
     return problems
 
 
-def _corpus_problems(config: TrainConfig) -> list[str]:
+def _corpus_problems(config: TrainConfig, *, batches: bool) -> list[str]:
     problems: list[str] = []
     training: list[Study] = []
     with_split = _tried(problems, "data.studies", lambda: read_split_studies(config), _there(config, "studies"))
@@ -96,7 +102,7 @@ def _corpus_problems(config: TrainConfig) -> list[str]:
         lambda: read_triplet_rows(training, studies, rejects, config)[0],
         _there(config, "triplets"),
     )
-    if config.batch.sampler == "shuffle" or read is not None:
+    if batches and (config.batch.sampler == "shuffle" or read is not None):
         _tried(problems, "", lambda: plan_batches(read, patient_codes(training), config), True)
     return problems
 

@@ -22,6 +22,7 @@ from medtrim.training.config import TrainConfig
 from medtrim.training.lora import merged
 from medtrim.training.prepare import PreparedRun, prepare_run
 from medtrim.training.record import run_provenance, write_run_files
+from medtrim.training.resuming import check_same_run
 from medtrim.training.state import find_checkpoint
 from medtrim.training.trainer import AlignmentTrainer
 from medtrim.types import Reject
@@ -96,7 +97,8 @@ def train(
         ConfigError: recipe and corpus do not fit together.
         ModelError: a backbone cannot be loaded.
         TableError: a table is unreadable or names an unknown study.
-        TrainingError: a patient has studies in two splits, the folder holds another run, the loss is not finite,
+        TrainingError: a patient has studies in two splits, the folder holds another run or one begun
+            with another recipe, the loss is not finite,
             or a checkpoint cannot be written.
     """
     watchers = Watchers(progress, cache_progress, on_metrics, evaluate)
@@ -105,6 +107,9 @@ def train(
     _check_folder(config.out, resume=resume)
     if config.precision == "fp16" and not torch.cuda.is_available():
         raise ConfigError("precision fp16 needs a GPU; on the CPU use fp32 or bf16")
+    found = find_checkpoint(config.out / "checkpoints") if resume else None
+    if found is not None and found.path is not None:
+        check_same_run(config)
     args = training_arguments(config, steps=1)
     rank = Rank(args.process_index, args.world_size)
     with args.main_process_first(desc="image cache"):
@@ -113,7 +118,6 @@ def train(
         write_run_files(config, run.corpus)
     log = _metrics_log(config, run, watchers)
     trainer = _trainer(config, run, log, watchers)
-    found = find_checkpoint(config.out / "checkpoints") if resume else None
     if found is not None and found.path is not None:
         trainer.resume(found.path)
     else:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from transformers import BaseImageProcessor, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, TrainerState
 
-from medtrim.errors import TrainingError
+from medtrim.errors import ConfigError, TrainingError
 from medtrim.models import to_pixel_values
 from medtrim.objectives import ObjectiveInputs, ObjectiveOutput
 from medtrim.training import state as stored
@@ -93,7 +93,16 @@ class AlignmentTrainer(Trainer):
         )
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW in groups by weight decay and depth."""
+        """AdamW, or Muon and AdamW, in groups by weight decay and depth.
+
+        Raises:
+            ConfigError: Muon under FSDP, which leaves a rank no whole matrix to orthogonalise.
+        """
+        if self.is_fsdp_enabled and self.config.optimizer.matrices == "muon":
+            raise ConfigError(
+                "optimizer.matrices is muon, which needs whole matrices, and FSDP shards them: --set "
+                "optimizer.matrices=adamw, with an optimizer.learning_rate for it"
+            )
         if self.optimizer is None:
             self.optimizer = build_optimizer(self.module, self.config.optimizer)
         optimizer: torch.optim.Optimizer = self.optimizer
