@@ -49,13 +49,16 @@ def text_order(
     """Train text encoders alone; do they order unseen reports as expert codes do?"""
     import torch
 
+    from medtrim.experiments.real.results import check_marks
     from medtrim.experiments.real.text_corpus import read_coded_reports
     from medtrim.experiments.real.text_methods import TEXT_METHODS
-    from medtrim.experiments.real.text_order import TextOrderSettings
+    from medtrim.experiments.real.text_order import NAME, TextOrderSettings
     from medtrim.experiments.real.text_order import text_order as order
     from medtrim.types.outputs import check_output_folder
 
     check_output_folder(output)
+    if into is not None:
+        check_marks(into, NAME)
     torch.set_num_threads(1)
     settings = TextOrderSettings(
         methods=tuple(method or TEXT_METHODS),
@@ -99,15 +102,18 @@ def cross_validate(
 ) -> None:
     """Cross-validate the methods by patient on a small collection of real studies."""
     from medtrim.experiments.real.cohort import read_cohort
-    from medtrim.experiments.real.cross_validate import CrossValidation
+    from medtrim.experiments.real.cross_validate import FEWEST_ZONED, NAME, ZONES_NAME, CrossValidation
     from medtrim.experiments.real.cross_validate import cross_validate as validate
     from medtrim.experiments.real.folds import make_folds
+    from medtrim.experiments.real.results import check_marks
     from medtrim.experiments.suite.prepare import image_size_of
     from medtrim.experiments.suite.resolve import training_config
     from medtrim.training.load import merge, parse_overrides
     from medtrim.types.outputs import check_output_folder
 
     check_output_folder(output)
+    if into is not None:
+        check_marks(into, NAME)
     settings = CrossValidation(
         methods=tuple(method or ()),
         seeds=tuple(seed or (0,)),
@@ -120,11 +126,16 @@ def cross_validate(
     say(", ".join(f"{count} {name}" for name, count in cohort.counts.items()))
     dealt = make_folds(cohort, output / "corpus", folds=folds, seed=fold_seed, size=size)
     report_rejects(len(cohort.rejects), str(output / "corpus" / "rejects.parquet"), strict=False)
+    if into is not None and len(dealt.zoned) >= FEWEST_ZONED:
+        check_marks(into, ZONES_NAME)
     with _stages() as stage:
         main, agreement = validate(dealt, settings, output, stage=stage)
     _finish(main, output, into)
     if agreement is None:
-        say(f"no image has zone scores in columns {zones}A to {zones}F: agreement with them was not measured")
+        say(
+            f"{len(dealt.zoned)} usable images have zone scores in columns {zones}A to {zones}F, {FEWEST_ZONED} "
+            "are needed: agreement with them was not measured"
+        )
     else:
         _finish(agreement, output / "zones", into)
 

@@ -36,3 +36,9 @@ def write_manifest(folder: Path, *, patients: int, zoned: int) -> Path:
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
     return write_manifest(tmp_path / "data", patients=24, zoned=12)
+
+
+@pytest.fixture
+def unscored(tmp_path: Path) -> Path:
+    """The same without zone scores."""
+    return write_manifest(tmp_path / "data", patients=12, zoned=0)

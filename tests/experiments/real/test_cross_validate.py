@@ -5,16 +5,19 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from medtrim.errors import ConfigError
 from medtrim.evaluation import Embeddings, PatientBootstrap, evaluate_retrieval, make_reference
 from medtrim.experiments.real import fold_run
 from medtrim.experiments.real.cohort import read_cohort
-from medtrim.experiments.real.cross_validate import CrossValidation, cross_validate
+from medtrim.experiments.real.cross_validate import CrossValidation, cross_validate, told_settings
 from medtrim.experiments.real.folds import make_folds
 from medtrim.experiments.real.out_of_fold import pooled_retrieval, pooled_zero_shot
 from medtrim.experiments.real.results import write_findings
 from medtrim.experiments.real.zones import ZoneJudge, zone_similarity
+from medtrim.experiments.suite.load import load_suite
+from medtrim.experiments.suite.resolve import training_config
 
 SMALL = {"steps": 1, "batch": {"size": 4}}
 
@@ -163,6 +166,66 @@ def test_a_second_start_trains_nothing_and_the_results_hold_no_patient_and_no_no
     assert "1 training seed(s)" in (out / "table.md").read_text()
 
 
+def test_without_zone_scores_there_is_the_rest(unscored, tmp_path):
+    folds = make_folds(read_cohort(unscored, zones="zone_"), tmp_path / "corpus", folds=2, seed=0, size=64)
+    settings = CrossValidation(methods=("clip",), rates=(1e-3,), train=SMALL, resamples=20)
+    main, zones = cross_validate(folds, settings, tmp_path / "out")
+    assert zones is None
+    assert set(main.methods) == {"clip", "untrained"}
+    assert torch.get_num_threads() == 1
+
+
+def test_one_rate_is_the_rate_of_all_weights():
+    job = fold_run.FoldJob("clip", 0, 0, (1e-3,))
+    suite = CrossValidation(train=SMALL).suite()
+    training = training_config(job.spec(suite, 7e-4).training)
+    assert (training.optimizer.matrices, training.optimizer.learning_rate) == ("adamw", 7e-4)
+    assert training.threads == 1
+    assert load_suite("readme").train["recipe"] == "tiny-cpu"
+    assert training_config(load_suite("readme").train).optimizer.matrices == "muon"
+    asked = CrossValidation(train={**SMALL, "optimizer": {"matrices": "muon"}}).suite()
+    assert training_config(job.spec(asked, 7e-4).training).optimizer.matrices == "muon"
+
+
+def test_a_model_in_a_folder_is_told_by_its_name_and_known_by_its_content(folds, tmp_path):
+    places = {}
+    for name, content in (("a/model", "1"), ("b/model", "1"), ("c/model", "2")):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(content)
+        settings = CrossValidation(train={**SMALL, "model": {"checkpoint": str(folder)}, "data": {"workers": 1}})
+        told = json.dumps(told_settings(settings))
+        assert str(tmp_path) not in told
+        assert json.loads(told)["train"]["model"] == {"checkpoint": "model"}
+        job = fold_run.FoldJob("clip", 0, 0, (1e-3,))
+        places[name] = job.place(settings.suite(), folds, tmp_path / "out")
+    assert places["a/model"] == places["b/model"] != places["c/model"]
+
+
+def test_the_macro_figure_is_the_mean_of_what_is_defined(folds):
+    """Of a label whose positives share no fold with a negative nothing is known: it counts in neither."""
+    truth = {a.study_id: {f.disease for f in a.findings} for a in folds.annotations}
+    rng = np.random.default_rng(0)
+    scores = [
+        {
+            label: {
+                s.study_id: float(rng.random())
+                for s in folds.test(fold)
+                if label != "consolidation" or (label in truth[s.study_id]) == (fold == 0)
+            }
+            for label in fold_run.labels()
+        }
+        for fold in range(2)
+    ]
+    bootstrap = PatientBootstrap([s.patient_id for s in folds.studies], resamples=9, seed=1)
+    figures = {f.label: f for f in pooled_zero_shot(scores, folds, bootstrap)}
+    macro = figures.pop("macro")
+    assert np.isnan(figures["consolidation"].value)
+    known = [f for f in figures.values() if f.value == f.value]
+    assert macro.value == pytest.approx(np.mean([f.value for f in known]))
+    np.testing.assert_allclose(macro.replicates, np.nanmean([f.replicates for f in known], axis=0))
+
+
 def test_mined_triplets_are_of_the_training_studies(folds, tmp_path, monkeypatch):
     settings = CrossValidation(methods=("paper",), rates=(1e-3,), train=SMALL, resamples=20)
     suite = settings.suite()
@@ -178,7 +241,7 @@ def test_mined_triplets_are_of_the_training_studies(folds, tmp_path, monkeypatch
     monkeypatch.setattr(fold_run, "train", spied)
     with pytest.raises(KeyboardInterrupt):
         fold_run.run_fold(fold_run.FoldJob("paper", 1, 0, (1e-3,)), suite, folds, tmp_path / "out")
-    assert len(seen) == 1
+    assert [path.name for path in seen] == ["training.triplets.parquet"]
 
 
 def test_the_untrained_network_of_a_run_from_a_checkpoint_is_that_checkpoint(folds, monkeypatch):

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from medtrim.errors import ConfigError
 from medtrim.evaluation import Embeddings, Figure, PatientBootstrap, read_embeddings
 from medtrim.experiments.real.fold_run import EMBEDDINGS, PROMPTED, UNTRAINED, ZONES, FoldJob, labels, run_fold
@@ -18,11 +20,15 @@ from medtrim.experiments.real.results import Column, Findings
 from medtrim.experiments.real.zones import ZoneJudge
 from medtrim.experiments.suite.load import load_suite, merge, nearest
 from medtrim.experiments.suite.schema import CurveSection, Suite
+from medtrim.models.names import told_names
 from medtrim.types import medtrim_version
 from medtrim.types.tables import Progress, no_progress
 
 Stage = Callable[[str], Progress]
+NAME, ZONES_NAME = "cross-validation", "zones"
+FEWEST_ZONED = 3  # images with zone scores, for there to be an order among others
 BASELINE = "clip"
+ADAMW: Mapping[str, Any] = {"optimizer": {"matrices": "adamw"}}
 PIXELS, NOTES = "pixels", "notes"
 OTHER_LABELS = {
     UNTRAINED: "Untrained network",
@@ -53,7 +59,8 @@ class CrossValidation:
         methods: keys of the packaged suite `readme`; all of them when empty.
         seeds: of training.
         rates: learning rates that every method tries, the same for all.
-        train: training keys laid over the suite's, such as steps and batch size; the same for all methods.
+        train: training keys laid over the suite's, such as steps and batch size; the same for all methods. AdamW
+            trains the matrices too unless they say otherwise: the rates are of all weights.
         resamples, bootstrap_seed: of the patient-level bootstrap.
     """
 
@@ -65,7 +72,7 @@ class CrossValidation:
     bootstrap_seed: int = 0
 
     def suite(self) -> Suite:
-        """The packaged suite with these training keys, without learning curves.
+        """The packaged suite with these training keys, on one thread, without learning curves.
 
         Raises:
             ConfigError: it has no such method.
@@ -77,8 +84,13 @@ class CrossValidation:
         if not self.seeds or not self.rates:
             raise ConfigError("cross-validation needs at least one seed and one learning rate")
         chosen = {key: suite.methods[key] for key in self.methods or suite.methods}
-        train = merge(suite.train, self.train)
-        return suite.model_copy(update={"train": train, "methods": chosen | _ours(suite), "curve": CurveSection()})
+        changed = {
+            "train": merge(merge(suite.train, ADAMW), self.train),
+            "methods": chosen | _ours(suite),
+            "curve": CurveSection(),
+            "threads": 1,
+        }
+        return suite.model_copy(update=changed)
 
 
 def _ours(suite: Suite) -> dict[str, Any]:
@@ -89,16 +101,17 @@ def _ours(suite: Suite) -> dict[str, Any]:
 def cross_validate(
     folds: Folds, settings: CrossValidation, folder: Path, *, stage: Stage = lambda _: no_progress
 ) -> tuple[Findings, Findings | None]:
-    """Run what is not finished and pool it.
+    """Run what is not finished and pool it, on one thread of PyTorch, so that it repeats to the last bit.
 
     Returns:
-        Retrieval and zero-shot; agreement with zone scores, None where there are none.
+        Retrieval and zero-shot; agreement with zone scores, None where fewer than `FEWEST_ZONED` images have any.
 
     Raises:
         ConfigError: several learning rates, but fewer than three folds.
         MedTrimError: whatever training raises; a second start goes on there.
     """
     suite = settings.suite()
+    torch.set_num_threads(1)
     if len(settings.rates) > 1 and folds.count < 3:
         raise ConfigError("a search among learning rates needs three folds: to train, to choose and to test on")
     names = [*(settings.methods or suite.methods), UNTRAINED]
@@ -124,7 +137,7 @@ def cross_validate(
         for name in names
     }
     facts = {
-        "settings": asdict(settings),
+        "settings": told_settings(settings),
         "folds": folds.count,
         "cohort": dict(folds.cohort.counts),
         "sizes": dict(sorted(Counter(s.split for s in folds.studies).items())),
@@ -135,7 +148,13 @@ def cross_validate(
     }
     shown = {**{key: method.label for key, method in suite.methods.items()}, **OTHER_LABELS}
     main = _main_findings(folds, settings, places, shown, facts)
-    return main, _zone_findings(folds, settings, places, shown, facts) if len(folds.zoned) > 2 else None
+    return main, _zone_findings(folds, settings, places, shown, facts) if len(folds.zoned) >= FEWEST_ZONED else None
+
+
+def told_settings(settings: CrossValidation) -> dict[str, Any]:
+    """The settings as results tell them: of folders of this machine the last part, and no place of a file."""
+    train = {key: value for key, value in settings.train.items() if key not in ("data", "out")}
+    return {**asdict(settings), "train": told_names(train)}
 
 
 def _main_findings(
@@ -159,7 +178,7 @@ def _main_findings(
         methods[name] = _pool(name, figures, folds, settings)
     count = folds.cohort.counts
     title = f"{count['studies']} studies of {count['patients']} patients, {folds.count} folds by patient"
-    return Findings("cross-validation", title, methods, shown, [BASELINE, UNTRAINED], COLUMNS, facts)
+    return Findings(NAME, title, methods, shown, [BASELINE, UNTRAINED], COLUMNS, facts)
 
 
 def _zone_findings(
@@ -179,7 +198,7 @@ def _zone_findings(
     count = folds.cohort.counts
     images, patients = count["images with zone scores"], count["patients with zone scores"]
     title = f"{images} images of {patients} patients: agreement with zone scores"
-    return Findings("zones", title, methods, shown, [UNTRAINED, BASELINE], ZONE_COLUMNS, facts)
+    return Findings(ZONES_NAME, title, methods, shown, [UNTRAINED, BASELINE], ZONE_COLUMNS, facts)
 
 
 def _pool(name: str, figures: Sequence[Sequence[Figure]], folds: Folds, settings: CrossValidation) -> PooledMethod:

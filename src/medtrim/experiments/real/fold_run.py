@@ -33,6 +33,7 @@ from medtrim.experiments.validation import mean_retrieval
 from medtrim.mining.reading import read_encoded
 from medtrim.mining.recipe import read_recipe
 from medtrim.models import EncoderBundle, build_dual_encoder, load_checkpoint
+from medtrim.models.names import content_mark
 from medtrim.training import TrainConfig, train
 from medtrim.training.prepare import model_config
 from medtrim.types import DISEASES, NO_FINDING, Provenance, medtrim_version
@@ -41,6 +42,7 @@ from medtrim.types.tables import write_table
 UNTRAINED = "untrained"
 EMBEDDINGS, ZONES, PROMPTED, RESULT = "embeddings.parquet", "zones.parquet", "zero_shot.parquet", "result.json"
 RATE = "optimizer.learning_rate"
+LOADED = ("checkpoint", "vision", "text")
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,15 @@ class FoldJob:
         return make_spec(suite, method, {RATE: rate}, self.seed, "test", {})
 
     def place(self, suite: Suite, folds: Folds, folder: Path) -> Path:
-        """Folder of the job; its name hashes all that the result depends on."""
+        """Folder of the job; its name hashes all that the result depends on, of models in folders their content."""
         spec = self.spec(suite, self.rates[0])
-        facts = [resolved_training(spec.training), spec.mining and read_recipe(spec.mining).to_dict(), self.rates]
+        training = resolved_training(spec.training)
+        loaded = {key: content_mark(training["model"][key]) for key in LOADED if training["model"][key]}
+        facts = [
+            {**training, "model": training["model"] | loaded},
+            spec.mining and read_recipe(spec.mining).to_dict(),
+            self.rates,
+        ]
         mark = digest(
             [*facts, self.method, self.fold, self.seed, folds.count, folds.fingerprint, medtrim_version()]
         )
@@ -116,7 +124,7 @@ def _mined(job: FoldJob, spec: RunSpec, folds: Folds, out: Path, *, searching: b
     recipe = read_recipe(spec.mining or {})
     corpus = read_encoded(folds.training_annotations(job.fold, searching=searching), recipe.score)
     mined = mine(corpus, recipe, seed=job.seed, progress=lambda done, total: None)
-    path = out.with_suffix(".triplets.parquet")
+    path = out.with_name(out.name + ".triplets.parquet")
     write_table(
         mined.to_table(corpus.encoded.study_ids), path, corpus.provenance(recipe.to_dict(), job.seed, mined.counts)
     )

@@ -56,7 +56,9 @@ def pooled_retrieval(found: Sequence[Embeddings], folds: Folds, bootstrap: Patie
 def pooled_zero_shot(
     scores: Sequence[Mapping[str, Mapping[str, float]]], folds: Folds, bootstrap: PatientBootstrap
 ) -> list[Figure]:
-    """AUROC by label and their mean; a positive is compared with the negatives of its own fold alone.
+    """AUROC by label and the mean of those that are defined.
+
+    A positive is compared with the negatives of its own fold alone.
 
     Args:
         scores: for each fold, label → study → score.
@@ -80,11 +82,11 @@ def pooled_zero_shot(
         ]
         figures.append(_stratified(label, strata, bootstrap))
     if figures:
-        values = np.mean([f.value for f in figures])
+        value = mean_of_defined(np.array([[f.value] for f in figures]))[0]
         stacked = mean_of_defined(np.stack([f.replicates for f in figures]))
         n, patients = len(folds.studies), bootstrap.patients
         figures.append(
-            make_figure("zero-shot", "AUROC", float(values), stacked, n=n, patients=patients, label=MACRO)
+            make_figure("zero-shot", "AUROC", float(value), stacked, n=n, patients=patients, label=MACRO)
         )
     return figures
 

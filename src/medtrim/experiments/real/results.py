@@ -89,18 +89,29 @@ def write_findings(findings: Findings, folder: Path) -> Path:
     return folder / TABLE
 
 
+def check_marks(path: Path, name: str) -> tuple[str, str]:
+    """The marks between which a page holds the tables of the experiment `name`.
+
+    Raises:
+        ConfigError: there is no such page, or it has no such marks.
+    """
+    begin, end = (f"<!-- {name}:{part} -->" for part in ("begin", "end"))
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist: the page to put tables into must be there")
+    text = path.read_text(encoding="utf-8")
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ConfigError(f"{path} must hold {begin} and {end} once each, in this order")
+    return begin, end
+
+
 def insert_findings(path: Path, findings: Findings) -> None:
     """Put the tables, differences with the first baseline alone, between the experiment's marks in a page.
 
     Raises:
         ConfigError: there is no such page, or it has no such marks.
     """
-    begin, end = (f"<!-- {findings.name}:{part} -->" for part in ("begin", "end"))
-    if not path.is_file():
-        raise ConfigError(f"{path} does not exist: the page to put tables into must be there")
+    begin, end = check_marks(path, findings.name)
     text = path.read_text(encoding="utf-8")
-    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise ConfigError(f"{path} must hold {begin} and {end} once each, in this order")
     before, after = text[: text.index(begin)], text[text.index(end) :]
     block = markdown(replace(findings, baselines=tuple(findings.baselines)[:1]))
     with atomic_path(path) as part:

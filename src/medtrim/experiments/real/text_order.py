@@ -33,6 +33,7 @@ from medtrim.types import Provenance, medtrim_version
 from medtrim.types.tables import Progress, no_progress, write_table
 
 Stage = Callable[[str], Progress]
+NAME = "text-order"
 TFIDF, UNTRAINED, SCORE = "tf-idf", "untrained", "score"
 LABELS = {
     SCORE: "Meta-entity score itself (nothing learned)",
@@ -139,7 +140,7 @@ def text_order(
     }
     baselines = [key for key in (TFIDF, "simcse") if key in methods]
     title = f"Order of {corpus.counts['test abnormal']} unseen abnormal reports by expert codes"
-    return Findings("text-order", title, methods, LABELS, baselines, COLUMNS, facts)
+    return Findings(NAME, title, methods, LABELS, baselines, COLUMNS, facts)
 
 
 def _tfidf(corpus: CodedReports, judge: TextJudge) -> _Chosen:
