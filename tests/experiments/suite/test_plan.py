@@ -96,7 +96,7 @@ def test_the_hash_is_of_what_the_result_depends_on(suite: Suite, values: dict[st
     assert spec.digest("corpus") != spec.digest("another corpus")
     assert replace(spec, method="renamed").digest("corpus") == spec.digest("corpus")
     assert replace(spec, split="validation").digest("corpus") != spec.digest("corpus")
-    spelled = {**spec.training, "objective": {"name": "medtrim", "options": {"direction": 14}}}
+    spelled = {**spec.training, "objective": {"name": "medtrim", "options": {"direction": 18}}}
     assert replace(spec, training=spelled).digest("corpus") == spec.digest("corpus")
     threads = build_suite({**values, "threads": 4})
     assert plan_final(threads, {})[0].spec.digest("corpus") == spec.digest("corpus")
