@@ -41,7 +41,7 @@ def demo(
         Path, typer.Option("-o", "--output", help="Folder of the run; report.html goes there.")
     ] = Path("demo"),
     studies: Annotated[int, typer.Option("--studies", "-n", min=1, help="Phantoms to draw.")] = 6000,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps of each method.")] = 400,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of each method.")] = 340,
     size: Annotated[int, typer.Option(min=32, help="Side of the training images, pixels.")] = 64,
     methods: Methods = DEFAULT_METHODS,
     settings: Settings = None,

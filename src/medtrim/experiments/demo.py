@@ -16,7 +16,7 @@ def run_demo(
     *,
     seed: int = 0,
     n: int = 6000,
-    steps: int = 400,
+    steps: int = 340,
     size: int = 64,
     methods: Sequence[str] = DEFAULT_METHODS,
     settings: Mapping[str, Any] | None = None,
