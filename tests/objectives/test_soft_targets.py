@@ -69,7 +69,7 @@ def test_contradictions_move_the_pull_elsewhere(batch) -> None:
     similarity = SimilarityTensors(disease=one, adjective=0 * one, direction=0 * one)
     inputs = batch(3, similarity=similarity, contradiction=against, progress=1.0)
     objective = build_objective("medtrim", contradiction=50.0, within_modal=False)
-    affinity = objective.affinity(similarity, 1.0) - objective.penalty(against, 1.0)
+    affinity = objective.affinity(similarity, against, 1.0)
     assert affinity.softmax(dim=1)[0].tolist() == pytest.approx([0.5, 0.5, 0.0], abs=1e-9)
     assert float(objective(inputs).total) == pytest.approx(plain(inputs, affinity, within=False))
 
@@ -88,7 +88,7 @@ def test_weights_within_a_modality(batch, name, image_weight, text_weight) -> No
     objective = build_objective(name, image_weight=image_weight, text_weight=text_weight)
     objective.needs = frozenset({"similarity"})
     inputs = replace(inputs, contradiction=None)
-    affinity = objective.affinity(inputs.similarity, 1.0)  # progress 1: nothing anneals any more
+    affinity = objective.affinity(inputs.similarity, None, 1.0)  # progress 1: nothing anneals any more
     beta = objective.within_sharpness
     expected = plain(inputs, affinity, image_weight=image_weight, text_weight=text_weight, beta=beta)
     output = objective(inputs)
@@ -119,7 +119,7 @@ def test_diseases_and_descriptors_anneal_apart(batch, progress, share) -> None:
 def test_text_term_anneals(batch, progress, weight) -> None:
     inputs = batch(progress=progress)
     objective = build_objective("medtrim", text_start=1.0, text_weight=0.2, anneal_until=0.5, within_sharpness=0.7)
-    affinity = objective.affinity(inputs.similarity, progress) - objective.penalty(inputs.contradiction, progress)
+    affinity = objective.affinity(inputs.similarity, inputs.contradiction, progress)
     expected = plain(inputs, affinity, text_weight=weight, beta=0.7)
     assert float(objective(inputs).total) == pytest.approx(expected)
 

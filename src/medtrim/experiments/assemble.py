@@ -40,7 +40,7 @@ from medtrim.training import read_metrics
 from medtrim.types import NO_FINDING, Annotation, Provenance, Study
 from medtrim.types.tables import atomic_path, read_annotations, read_studies, write_table
 
-ONE_RATE = "the recipe's or the command's, one for every method, not chosen on these studies"
+ONE_RATE = "the recipe's or the command's, the same for every method"
 FIGURE_COLUMNS = tuple(Figure.__dataclass_fields__)
 
 
@@ -177,9 +177,7 @@ def _method(given: Assembly, method: MethodSpec) -> Method:
         trained["encodings"],
         facts,
         sampler=recipe["batch"]["sampler"],
-        tuning=method.tuning
-        if own_rate(given.config)
-        else "the recipe's or the command's, the same for every method",
+        tuning=method.tuning if own_rate(given.config) else ONE_RATE,
         caution=method.caution,
     )
 

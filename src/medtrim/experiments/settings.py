@@ -8,6 +8,7 @@ from typing import Any
 from medtrim.errors import ConfigError
 from medtrim.experiments.config import PipelineConfig
 from medtrim.experiments.methods import MethodSpec
+from medtrim.experiments.suite.dotted import holds
 
 TABLES = "the tables are those of this run, from its source"
 
@@ -19,7 +20,7 @@ def refuse_settings(settings: Mapping[str, Any], config: PipelineConfig, method:
         ConfigError: one is; the message names the option to use.
     """
     for key, advice in _decided(config, method).items():
-        if _holds(settings, key):
+        if holds(settings, key):
             raise ConfigError(f"--set {key} would have no effect: {advice}")
 
 
@@ -42,12 +43,3 @@ def _decided(config: PipelineConfig, method: MethodSpec) -> dict[str, str]:
         decided["batch.sampler"] = f"batches of {method.key} come from mined triplets"
         decided["data.triplets"] = TABLES
     return decided
-
-
-def _holds(settings: Mapping[str, Any], key: str) -> bool:
-    found: Any = settings
-    for name in key.split("."):
-        if not isinstance(found, Mapping) or name not in found:
-            return False
-        found = found[name]
-    return True

@@ -85,12 +85,13 @@ class AnnealedKernel(AffinityObjective):
         left = 1 - min(1.0, progress / self.anneal_until) if self.anneal_until else 0.0
         return self.text_weight + (self.text_start - self.text_weight) * left
 
-    def affinity(self, similarity: SimilarityTensors, progress: float) -> Float[Tensor, "B B"]:
+    def affinity(
+        self, similarity: SimilarityTensors, contradiction: Float[Tensor, "B B"] | None, progress: float
+    ) -> Float[Tensor, "B B"]:
         disease, adjective, direction = self.weights
         g_disease = sharpness(progress, start=self.disease_start, until=self.anneal_until)
         g = sharpness(progress, start=self.anneal_start, until=self.anneal_until)
-        return similarity.weighted(g_disease * disease, g * adjective, g * direction)
-
-    def penalty(self, contradiction: Float[Tensor, "B B"], progress: float) -> Float[Tensor, "B B"]:
-        g = sharpness(progress, start=self.anneal_start, until=self.anneal_until)
-        return g * self.contradiction * contradiction
+        affinity = similarity.weighted(g_disease * disease, g * adjective, g * direction)
+        if not self.contradiction or contradiction is None:
+            return affinity
+        return affinity - g * self.contradiction * contradiction

@@ -81,12 +81,10 @@ class AffinityObjective(Objective):
             raise ConfigError("cross_modal and within_modal are both off or weigh nothing: no term is left")
 
     @abstractmethod
-    def affinity(self, similarity: SimilarityTensors, progress: float) -> Float[Tensor, "B B"]:
-        """What similarity puts into Q, the logits of the targets."""
-
-    def penalty(self, contradiction: Float[Tensor, "B B"], progress: float) -> Float[Tensor, "B B"]:
-        """What contradictions take out of Q; nothing unless a subclass says so."""
-        return torch.zeros_like(contradiction)
+    def affinity(
+        self, similarity: SimilarityTensors, contradiction: Float[Tensor, "B B"] | None, progress: float
+    ) -> Float[Tensor, "B B"]:
+        """Q: the logits of the targets. `contradiction` is there where `needs` names it."""
 
     def text_weight_at(self, progress: float) -> float:
         """w_tt at a share of the training; the same throughout unless a subclass anneals it."""
@@ -95,9 +93,7 @@ class AffinityObjective(Objective):
     def weighted_terms(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
         if inputs.similarity is None:
             raise ConfigError(f"{type(self).__name__} needs similarity")
-        affinity = self.affinity(inputs.similarity, inputs.progress)
-        if inputs.contradiction is not None:
-            affinity = affinity - self.penalty(inputs.contradiction, inputs.progress)
+        affinity = self.affinity(inputs.similarity, inputs.contradiction, inputs.progress)
         scale = scale_of(inputs.log_scale, maximum=self.max_scale)
         terms: dict[str, Tensor] = {}
         if self.cross_modal:
@@ -157,5 +153,7 @@ class SoftTargets(AffinityObjective):
         self.weights = term_weights(disease, adjective, direction)
         self.temperature = above("temperature", temperature, 0.0)
 
-    def affinity(self, similarity: SimilarityTensors, progress: float) -> Float[Tensor, "B B"]:
+    def affinity(
+        self, similarity: SimilarityTensors, contradiction: Float[Tensor, "B B"] | None, progress: float
+    ) -> Float[Tensor, "B B"]:
         return torch.div(similarity.weighted(*self.weights), self.temperature)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from medtrim.training.config import TrainConfig
+from medtrim.training.dotted import leaves
 
 
 def allowed_keys(location: Iterable[int | str]) -> tuple[str, ...]:
@@ -31,7 +32,7 @@ def explain(detail: ErrorDetails) -> list[str]:
         allowed = (*allowed_keys(parents), *(() if parents else ("recipe",)))
         inside = detail["input"]
         if isinstance(inside, Mapping) and inside and not _close(str(key), allowed, cutoff=0.75):
-            return [_unknown(leaf, allowed) for leaf in _leaves(name, inside)]
+            return [_unknown(leaf, allowed) for leaf, _ in leaves(inside, f"{name}.")]
         return [_unknown(name, allowed)]
     if detail["type"] == "missing":
         return [f"{name} is missing"]
@@ -61,15 +62,6 @@ def _hint(close: list[str], allowed: Iterable[str]) -> str:
 
 def _close(name: str, allowed: Iterable[str], *, cutoff: float = 0.5) -> list[str]:
     return difflib.get_close_matches(name, list(allowed), n=1, cutoff=cutoff)
-
-
-def _leaves(name: str, values: Mapping[str, Any]) -> Iterator[str]:
-    for key, value in values.items():
-        inner = f"{name}.{key}"
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(inner, value)
-        else:
-            yield inner
 
 
 def _paths(section: type[BaseModel] = TrainConfig, prefix: str = "") -> Iterator[str]:

@@ -23,14 +23,13 @@ def hub_problems(config: TrainConfig) -> list[str]:
 
     transformers would find out too, after a minute of trying again.
     """
-    away = [key for key, name in _hub_names(config).items() if not _is_cached(name)]
+    away = {key: name for key, name in _hub_names(config).items() if not _is_cached(name)}
     if not away or hub_answers():
         return []
-    names = _hub_names(config)
     return [
-        f"{key}: {names[key]!r} is not on this machine and {constants.ENDPOINT} cannot be reached; name a folder "
+        f"{key}: {name!r} is not on this machine and {constants.ENDPOINT} cannot be reached; name a folder "
         f"that holds it: --set {key}=FOLDER"
-        for key in away
+        for key, name in away.items()
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 
 from medtrim.errors import ConfigError, TrainingError
 from medtrim.training.config import TrainConfig
+from medtrim.training.dotted import leaves
 from medtrim.training.record import plain_config
 from medtrim.types.yamlfile import read_yaml
 
@@ -38,7 +38,7 @@ def check_same_run(config: TrainConfig) -> None:
         before = plain_config(TrainConfig.model_validate(read_yaml(path)))
     except (ConfigError, ValidationError) as error:
         raise TrainingError(f"{path} is no recipe of this version: the run cannot be resumed") from error
-    ours, theirs = dict(_leaves(plain_config(config))), dict(_leaves(before))
+    ours, theirs = dict(leaves(plain_config(config))), dict(leaves(before))
     differing = [key for key in sorted({*ours, *theirs}) if _is_other(key, ours.get(key), theirs.get(key))]
     if differing:
         named = ", ".join(f"{key} (was {theirs.get(key)!r}, now {ours.get(key)!r})" for key in differing)
@@ -46,14 +46,6 @@ def check_same_run(config: TrainConfig) -> None:
             f"{config.out} cannot be resumed, its recipe has changed: {named}. Go on with the recipe of {path}, or "
             "start in another folder"
         )
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _is_other(key: str, ours: Any, theirs: Any) -> bool:

@@ -20,14 +20,14 @@ def nested(pairs: Mapping[str, Any]) -> dict[str, Any]:
     return root
 
 
-def lookup(values: Mapping[str, Any], key: str) -> Any:
-    """What `key` holds in `values`, or None."""
+def holds(values: Mapping[str, Any], key: str) -> bool:
+    """Whether nested `values` say something of `key`, be it null."""
     here: Any = values
     for name in key.split("."):
         if not isinstance(here, Mapping) or name not in here:
-            return None
+            return False
         here = here[name]
-    return here
+    return True
 
 
 def under(pairs: Mapping[str, Any], prefix: str) -> dict[str, Any]:
