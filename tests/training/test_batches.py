@@ -63,3 +63,29 @@ def test_old_epochs_are_forgotten_and_dealt_again_alike():
     epochs = [[made.rows(10 * e + i).tolist() for i in range(10)] for e in range(5)]
     assert len(made._epochs) == 2
     assert [made.rows(i).tolist() for i in range(10)] == epochs[0]
+
+
+def test_studies_are_left_out_by_their_share_and_drawn_anew():
+    share = np.where(np.arange(400) < 200, 0.25, 1.0)
+    made = plan(np.arange(400), share=share)
+    assert made.batches_per_epoch == 62
+    epochs = [np.concatenate(list(made._deal(epoch))) for epoch in range(20)]
+    for dealt in epochs:
+        assert len(np.unique(dealt)) == len(dealt)
+        assert np.sum(dealt >= 200) > 196, "what has share 1 is dealt, but for the last, unfilled batch"
+    low = [int(np.sum(dealt < 200)) for dealt in epochs]
+    assert 45 < np.mean(low) < 55
+    assert len(set(np.concatenate(epochs).tolist())) > 395, "over the epochs every study has its turn"
+
+
+def test_studies_left_out_fill_the_only_batch():
+    made = plan(np.arange(6), size=5, share=np.array([0.0, 0.0, 0.0, 0.0, 1.0, 1.0]))
+    for index in range(5):
+        rows = made.rows(index)
+        assert len(set(rows.tolist())) == 5
+        assert {4, 5} <= set(rows.tolist())
+
+
+def test_a_share_is_a_probability():
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        plan(np.arange(8), share=np.full(8, 1.5))

@@ -77,6 +77,16 @@ def test_missing_keys_and_unknown_names():
         build_config(NEEDED, {"batch": {"sampler": "triplets"}})
 
 
+def test_normals_are_thinned_by_shuffle_and_known_from_annotations():
+    thin = {"batch": {"normals": 0.3}, "data": {"annotations": None}}
+    with pytest.raises(ConfigError, match="below 1 needs data.annotations"):
+        build_config(NEEDED, thin)
+    triplets = {"data": {"triplets": "t", "annotations": "a"}, "batch": {"sampler": "triplets"}}
+    with pytest.raises(ConfigError, match="for batch.sampler shuffle"):
+        build_config(NEEDED, thin, triplets)
+    assert build_config(NEEDED, thin, {"data": {"annotations": "a"}}).batch.normals == 0.3
+
+
 def test_options_of_the_recipes_objective_do_not_reach_another():
     config = build_config({"recipe": "paper"}, NEEDED, {"data": {"triplets": "t"}, "objective": {"name": "clip"}})
     assert config.objective.options == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from medtrim.training.ema import MovingAverage
 from medtrim.training.layers import depth_of, freeze_first_layers, layers_of
 from medtrim.training.optimizer import build_optimizer
 from medtrim.training.prepare import prepare_run
+from medtrim.types import Provenance, schemas
+from medtrim.types.tables import annotations_from_table, annotations_to_table, read_table, write_table
 
 
 def test_layers_are_found_whatever_the_architecture(recipe):
@@ -178,3 +181,14 @@ def test_activation_checkpointing_changes_no_weight(recipe, tmp_path):
         torch.testing.assert_close(ours[name], theirs[name], atol=1e-6, rtol=1e-5)
     with pytest.raises(ConfigError, match="ConvNextModel has none"):
         train(recipe({"model": {"activation_checkpointing": True}, "out": tmp_path / "convolutional"}))
+
+
+def test_studies_without_a_finding_are_dealt_by_their_share(recipe, tmp_path):
+    table = read_table(recipe().data.annotations, schemas.ANNOTATIONS, table="annotations")
+    known = annotations_from_table(table)
+    thinned = [replace(a, findings=()) if i % 4 == 0 else a for i, a in enumerate(known)]
+    write_table(annotations_to_table(thinned), tmp_path / "a.parquet", Provenance(kind="test"))
+    config = recipe({"data": {"annotations": tmp_path / "a.parquet"}, "batch": {"normals": 0.25}})
+    plan = prepare_run(config).plan
+    assert plan.share.tolist() == [0.25, 1.0, 1.0, 1.0] * 12
+    assert prepare_run(recipe()).plan.share is None

@@ -114,15 +114,55 @@ class _Epoch:
 
 
 class ShuffledPlan(BatchPlan):
-    """Every study once an epoch; what does not fill a last batch waits for the next epoch's shuffle."""
+    """Every study once an epoch; what does not fill a last batch is left to the next epoch's shuffle.
+
+    Args:
+        share: probability with which an epoch deals each study [N], in [0, 1]; drawn anew every epoch. Studies left
+            out are dealt all the same where the others fill no batch. None deals all of them.
+
+    Raises:
+        ConfigError: a share is out of range.
+    """
+
+    def __init__(
+        self,
+        patients: Rows,
+        *,
+        size: int,
+        seed: int,
+        one_per_patient: bool,
+        share: NDArray[np.float64] | None = None,
+    ) -> None:
+        super().__init__(patients, size=size, seed=seed, one_per_patient=one_per_patient)
+        if share is not None and not ((share >= 0) & (share <= 1)).all():
+            raise ConfigError("the share of a study that an epoch deals must lie between 0 and 1")
+        self.share = share
 
     @property
     def batches_per_epoch(self) -> int:
-        return max(1, len(self.patients) // self.size)
+        expected = len(self.patients) if self.share is None else int(self.share.sum())
+        return max(1, expected // self.size)
+
+    def _order(self, epoch: int) -> tuple[list[int], list[int]]:
+        """Studies that an epoch deals, shuffled, and those it leaves out."""
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(len(self.patients))
+        if self.share is None:
+            return order.tolist(), []
+        kept = rng.random(len(order)) < self.share[order]
+        return order[kept].tolist(), order[~kept].tolist()
 
     def _deal(self, epoch: int) -> Iterator[Rows]:
-        rng = np.random.default_rng([self.seed, epoch])
-        order = iter(rng.permutation(len(self.patients)).tolist())
+        dealt, left_out = self._order(epoch)
+        full = False
+        for batch in self._fill(iter(dealt)):
+            full = True
+            yield batch
+        if not full:
+            yield next(self._fill(iter(dealt + left_out)))
+
+    def _fill(self, order: Iterator[int]) -> Iterator[Rows]:
+        """Full batches of distinct patients, until the studies are used up."""
         waiting: deque[int] = deque()
         while True:
             batch: list[int] = []

@@ -135,6 +135,8 @@ class BatchConfig(Section):
     Attributes:
         size: B, distinct studies that one evaluation of the objective compares, over all ranks together.
         sampler: `shuffle` deals all studies out once an epoch; `triplets` fills batches with mined triplets.
+        normals: share of the studies without a finding that an epoch of `shuffle` deals, drawn anew every epoch;
+            the score sees them as all alike, so few teach as much as many. Below 1 it needs annotations.
         one_per_patient: no two studies of a patient in a batch (they would be false negatives of each other).
         accumulate: batches a weight update.
         chunk: encode at most so many studies at a time and rank (gradient caching); 0: all at once.
@@ -144,6 +146,7 @@ class BatchConfig(Section):
 
     size: int = Field(default=64, ge=1)
     sampler: Literal["shuffle", "triplets"] = "shuffle"
+    normals: float = Field(default=1.0, ge=0, le=1)
     one_per_patient: bool = True
     accumulate: int = Field(default=1, ge=1)
     chunk: int = Field(default=0, ge=0)
@@ -256,4 +259,12 @@ class TrainConfig(Section):
     def _fits_together(self) -> Self:
         if self.batch.sampler == "triplets" and self.data.triplets is None:
             raise ValueError("batch.sampler is triplets, but data.triplets names no table")
+        if self.batch.normals < 1 and self.batch.sampler == "triplets":
+            raise ValueError(
+                "batch.normals is for batch.sampler shuffle; mined triplets choose the studies themselves"
+            )
+        if self.batch.normals < 1 and self.data.annotations is None:
+            raise ValueError(
+                "batch.normals below 1 needs data.annotations, which say what a study without a finding is"
+            )
         return self

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from medtrim.errors import ConfigError
 from medtrim.mining.batch import BatchConfig as MiningConfig
+from medtrim.mining.similarity import EncodedStudies
 from medtrim.models import EncoderBundle, ModelConfig, build_dual_encoder, load_checkpoint, load_preset
 from medtrim.objectives import Objective, build_objective
 from medtrim.training.batches import BatchPlan, Rows, ShuffledPlan
@@ -110,11 +113,13 @@ def model_config(config: TrainConfig) -> ModelConfig:
 
 def build_plan(corpus: TrainingCorpus, config: TrainConfig) -> BatchPlan:
     """The batches that the recipe asks for."""
-    return plan_batches(corpus.triplets, corpus.patients, config)
+    return plan_batches(corpus.triplets, corpus.patients, corpus.encoded, config)
 
 
-def plan_batches(triplets: Rows | None, patients: Rows, config: TrainConfig) -> BatchPlan:
-    """`build_plan` of the triplets' rows and the studies' patients.
+def plan_batches(
+    triplets: Rows | None, patients: Rows, encoded: EncodedStudies | None, config: TrainConfig
+) -> BatchPlan:
+    """`build_plan` of the triplets' rows, the studies' patients and their annotations.
 
     Raises:
         ConfigError: the studies cannot fill a batch, or there are no triplets where the recipe asks for them.
@@ -126,7 +131,12 @@ def plan_batches(triplets: Rows | None, patients: Rows, config: TrainConfig) -> 
         return TripletPlan(
             triplets, patients, size=batch.size, seed=config.seed, one_per_patient=batch.one_per_patient
         )
-    return ShuffledPlan(patients, size=batch.size, seed=config.seed, one_per_patient=batch.one_per_patient)
+    share = None
+    if batch.normals < 1 and encoded is not None:  # without annotations the recipe was refused
+        share = np.where(encoded.is_normal, batch.normals, 1.0)
+    return ShuffledPlan(
+        patients, size=batch.size, seed=config.seed, one_per_patient=batch.one_per_patient, share=share
+    )
 
 
 def steps_of(config: TrainConfig, plan: BatchPlan) -> int:

@@ -93,8 +93,8 @@ def _corpus_problems(config: TrainConfig, *, batches: bool) -> list[str]:
         for key in _TABLES:
             _tried(problems, f"data.{key}", partial(_columns, config, key), _there(config, key))
         return problems
-    _tried(
-        problems, "data.annotations", lambda: encode_annotations(training, config), _there(config, "annotations")
+    encoded = _tried(
+        problems, "data.annotations", lambda: encode_annotations(training, config)[0], _there(config, "annotations")
     )
     read = _tried(
         problems,
@@ -103,7 +103,7 @@ def _corpus_problems(config: TrainConfig, *, batches: bool) -> list[str]:
         _there(config, "triplets"),
     )
     if batches and (config.batch.sampler == "shuffle" or read is not None):
-        _tried(problems, "", lambda: plan_batches(read, patient_codes(training), config), True)
+        _tried(problems, "", lambda: plan_batches(read, patient_codes(training), encoded, config), True)
     return problems
 
 
