@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 from transformers import ViTConfig, ViTModel
 
 from medtrim.errors import ConfigError
-from medtrim.models import load_checkpoint
+from medtrim.models import load_checkpoint, save_checkpoint
 from medtrim.training import read_metrics, train
 from medtrim.training.collate import Rank, tokenize
 from medtrim.training.ema import MovingAverage
@@ -192,3 +193,12 @@ def test_studies_without_a_finding_are_dealt_by_their_share(recipe, tmp_path):
     plan = prepare_run(config).plan
     assert plan.share.tolist() == [0.25, 1.0, 1.0, 1.0] * 12
     assert prepare_run(recipe()).plan.share is None
+
+
+def test_the_scale_starts_at_the_temperature_asked_for_or_where_a_checkpoint_left_it(recipe, tmp_path):
+    run = prepare_run(recipe({"model": {"temperature": 0.2}}))
+    assert run.bundle.model.logit_scale.item() == pytest.approx(math.log(5))
+    folder = save_checkpoint(run.bundle, tmp_path / "model", Provenance(kind="checkpoint"))
+    for given, scale in ({}, 5.0), ({"temperature": 0.5}, 2.0):
+        again = prepare_run(recipe({"model": {"checkpoint": str(folder), **given}}))
+        assert again.bundle.model.logit_scale.exp().item() == pytest.approx(scale)

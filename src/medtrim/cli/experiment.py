@@ -41,7 +41,9 @@ def register(app: typer.Typer) -> None:
     app.add_typer(experiment, name="experiment")
 
 
-SuiteArgument = Annotated[str, typer.Argument(help="YAML file, or a packaged suite: quick, readme, tuning, full.")]
+SuiteArgument = Annotated[
+    str, typer.Argument(help="YAML file, or a packaged suite: quick, readme, tuning, pretrained, full.")
+]
 ScaleOption = Annotated[str, typer.Option(help="A scale of the suite, such as gpu.")]
 
 

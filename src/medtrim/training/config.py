@@ -54,7 +54,7 @@ class ModelSection(Section):
         vision, text: hub name or folder of a pretrained backbone.
         vision_config, text_config: arguments of a backbone with random weights.
         projection_dim, image_size, max_tokens, vocab_size, temperature: as in `medtrim.models.ModelConfig`;
-            without a `temperature` the learned scale starts where the objective wants it.
+            without a `temperature` the learned scale starts where the objective wants it or a checkpoint left it.
         freeze_layers: the embeddings and this many first layers of both sides stay as they are.
         activation_checkpointing: trade a second forward pass for memory.
     """

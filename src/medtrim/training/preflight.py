@@ -137,7 +137,7 @@ def _warnings(config: TrainConfig, run: PreparedRun, cut: float) -> list[str]:
     asked = config.model.max_tokens if config.model.checkpoint else model_config(config).max_tokens
     if asked is not None and asked > run.bundle.max_tokens:
         warnings.append(f"model.max_tokens is {asked}, but the text encoder takes {run.bundle.max_tokens}")
-    given = sorted(config.model.overrides()) if config.model.checkpoint else []
+    given = sorted(config.model.overrides().keys() - {"temperature"}) if config.model.checkpoint else []
     if given:
         warnings.append(f"model.checkpoint brings its own model: {', '.join(given)} of the recipe are not used")
     if config.optimizer.matrices == "muon" and (pretrained := _pretrained(config)):

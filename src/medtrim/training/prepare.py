@@ -74,7 +74,10 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
         classes=classes,
         **config.objective.options,
     )
-    if config.model.temperature is None and config.model.checkpoint is None:
+    temperature = config.model.temperature
+    if temperature is not None:
+        bundle.model.logit_scale.data.fill_(-math.log(temperature))
+    elif start is None:
         bundle.model.logit_scale.data.fill_(objective.initial_log_scale)
     if config.lora is not None:
         add_lora(bundle.model, config.lora, seed=config.seed)

@@ -9,6 +9,7 @@ from medtrim.experiments.suite.load import nearest
 from medtrim.experiments.suite.plan import RunSpec, plan_final, plan_search, search_points
 from medtrim.experiments.suite.resolve import annotation_errors, study_encodings, training_config
 from medtrim.experiments.suite.schema import Suite
+from medtrim.experiments.suite.start import start_recipe
 from medtrim.mining.recipe import read_recipe
 from medtrim.objectives import OBJECTIVES
 
@@ -26,6 +27,8 @@ def check_suite(suite: Suite) -> None:
             problems.append(f"methods.{method}: there is no objective {section.objective!r}{hint}")
     if problems:
         raise ConfigError("; ".join(problems))
+    if suite.start is not None:
+        start_recipe(suite)
     encodings: dict[str, float] = {}
     for method in suite.methods:
         try:

@@ -27,6 +27,7 @@ from medtrim.experiments.suite.runner import (
     write_json,
 )
 from medtrim.experiments.suite.schema import Suite
+from medtrim.experiments.suite.start import prepare_start
 from medtrim.experiments.suite.worker import TASK
 from medtrim.types.tables import Progress, no_progress
 
@@ -78,16 +79,17 @@ def conduct(suite: Suite, out: Path, *, watchers: Watchers | None = None) -> Sui
     check_suite(suite)
     out.mkdir(parents=True, exist_ok=True)
     with _locked(out):
-        size = image_size_of(training_config(plan_final(suite, {})[0].spec.training))
+        placed = prepare_start(suite, out, stage=watchers.stage)
+        size = image_size_of(training_config(plan_final(placed, {})[0].spec.training))
         workers = suite.jobs * suite.threads
         corpus = prepare_corpus(suite, out / CORPUS, image_size=size, workers=workers, stage=watchers.stage)
-        searched = plan_search(suite)
+        searched = plan_search(placed)
         search_outcomes = _run(suite, corpus, searched, out, lambda s: watchers.runs("search", s))
         trials: tuple[Trial, ...] = ()
         if suite.tuning is not None:
             trials = judge_trials(searched, search_outcomes, suite.tuning)
             write_search(trials, out / SEARCH, suite.tuning)
-        runs = plan_final(suite, chosen_points(trials))
+        runs = plan_final(placed, chosen_points(trials))
         outcomes = _run(suite, corpus, runs, out, lambda s: watchers.runs("runs", s))
         done = SuiteRun(suite, out, corpus, trials, tuple(runs), tuple(outcomes), tuple(search_outcomes))
         write_json(out / RECORD, record(done))

@@ -10,11 +10,15 @@ from pydantic import ValidationError
 from medtrim.errors import ConfigError
 from medtrim.experiments.suite.load import explain, merge
 from medtrim.experiments.suite.schema import AnnotationErrors
+from medtrim.models.names import content_mark
 from medtrim.objectives import OBJECTIVES, objective_options
 from medtrim.training import TrainConfig, build_config
 
 # Stands for the tables of a run while its other keys are checked.
-_PLACEHOLDER = {"data": {"studies": "studies.parquet", "triplets": "triplets.parquet"}, "out": "run"}
+_PLACEHOLDER = {
+    "data": {"studies": "studies.parquet", "annotations": "annotations.parquet", "triplets": "triplets.parquet"},
+    "out": "run",
+}
 # Keys of a training configuration that change no weight.
 _NO_PART = ("data", "out", "threads", "log_every", "save_every", "keep", "trackers")
 
@@ -28,6 +32,9 @@ def resolved_training(training: Mapping[str, Any]) -> dict[str, Any]:
     """Everything in a training recipe that its result depends on, defaults of recipe and objective included."""
     config = training_config(training)
     values: dict[str, Any] = {k: v for k, v in config.model_dump(mode="json").items() if k not in _NO_PART}
+    for key in ("checkpoint", "vision", "text"):
+        if source := values["model"][key]:
+            values["model"][key] = content_mark(source)  # where it lies makes no difference, what it is does
     options = {**objective_options(config.objective.name), **config.objective.options}
     # 14 and 14.0 are one setting, but two texts.
     plain = {k: float(v) if isinstance(v, int) and not isinstance(v, bool) else v for k, v in options.items()}

@@ -58,6 +58,24 @@ class DataSection(Section):
         return self
 
 
+class StartSection(Section):
+    """Encoders trained once, which all methods go on from; without this section they start from random weights.
+
+    Attributes:
+        phantom: the corpus to draw for it; another seed than the suite's own, or they share studies.
+        objective: one that needs images and reports alone.
+        options: of the objective.
+        train: training keys laid over the suite's, such as `{steps: 2000}`.
+        seed: of weights, batches and augmentation.
+    """
+
+    phantom: PhantomData = Field(default_factory=lambda: PhantomData(studies=30000, seed=1))
+    objective: str = "clip"
+    options: dict[str, Any] = Field(default_factory=dict)
+    train: dict[str, Any] = Field(default_factory=dict)
+    seed: int = Field(default=0, ge=0)
+
+
 class MethodSection(Section):
     """One method.
 
@@ -192,6 +210,7 @@ class Suite(Section):
         title: heading of the page.
         data: the corpus.
         train: training recipe of all methods (`medtrim train`), without data, out, objective and seed.
+        start: encoders that all methods go on from, trained once; random weights where absent.
         methods: key → method, in the tables' order.
         ours: the method that is compared with the best other one.
         seeds: of the final runs.
@@ -210,6 +229,7 @@ class Suite(Section):
     title: str = ""
     data: DataSection
     train: dict[str, Any] = Field(default_factory=dict)
+    start: StartSection | None = None
     methods: Annotated[dict[Key, MethodSection], Field(min_length=1)]
     ours: Key
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
@@ -230,6 +250,11 @@ class Suite(Section):
         for what, key in named:
             if key not in self.methods:
                 raise ValueError(f"{what} names the method {key!r}; methods: {', '.join(self.methods)}")
+        if self.start and self.data.phantom and self.start.phantom.seed == self.data.phantom.seed:
+            raise ValueError(
+                f"start.phantom and data.phantom have one seed, {self.data.phantom.seed}: the start would see "
+                "studies that methods are judged on"
+            )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds repeat: {', '.join(map(str, self.seeds))}")
         return self
