@@ -48,6 +48,18 @@ def test_options_reach_the_recipe() -> None:
     assert from_scratch(made)
 
 
+def test_a_method_may_deal_fewer_normals_and_a_given_share_holds_for_all() -> None:
+    assert (recipe("medtrim").batch.normals, recipe("clip").batch.normals) == (
+        method_specs()["medtrim"].normals,
+        1.0,
+    )
+    assert method_specs()["medtrim"].normals < 1
+    settings = {"batch.normals": 0.8}
+    assert (
+        recipe("medtrim", settings=settings).batch.normals == recipe("clip", settings=settings).batch.normals == 0.8
+    )
+
+
 def test_a_given_learning_rate_holds_for_all_methods() -> None:
     settings = {"optimizer.learning_rate": 1e-4}
     assert recipe("clip", settings=settings).optimizer.learning_rate == 1e-4

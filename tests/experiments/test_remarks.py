@@ -152,5 +152,10 @@ def test_what_was_searched_for_one_method_alone_is_a_caution(results: Results) -
 def test_the_same_batches_are_claimed_only_where_they_are(results: Results) -> None:
     assert "The batches are the same too, in the same order." in budget_words(results)
     mixed = budget_words(with_methods(results, sampler=("shuffle", "triplets")))
-    assert "those of CLIP are filled with mined triplets, those of MedTrim deal" in mixed
+    assert (
+        "those of MedTrim deal all studies out once an epoch, those of CLIP are filled with mined triplets" in mixed
+    )
+    thinned = budget_words(with_methods(results, normals=(0.5, 1.0)))
+    assert "those of MedTrim deal 50% of the studies without a finding an epoch" in thinned
+    assert "those of CLIP deal all studies out" in thinned
     assert "same order" not in mixed

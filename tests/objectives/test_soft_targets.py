@@ -17,8 +17,8 @@ def softmax(values):
     return [p / sum(powers) for p in powers]
 
 
-def plain(inputs, affinity, *, cross=True, within=True, image_weight=1.0, text_weight=1.0, beta=1.0):
-    """Anchor by anchor, candidate by candidate."""
+def plain(inputs, affinity, *, cross=True, within=True, image_weight=1.0, text_weight=1.0, inner=None):
+    """Anchor by anchor, candidate by candidate; `inner` is the affinity within a modality, where it is another."""
     size, scale, total = len(inputs.image), math.exp(float(inputs.log_scale)), 0.0
     for x, y, own, weight in (
         (inputs.image, inputs.text, True, 1.0),
@@ -30,7 +30,8 @@ def plain(inputs, affinity, *, cross=True, within=True, image_weight=1.0, text_w
             continue
         for a in range(size):
             others = [r for r in range(size) if own or r != a]
-            target = softmax([(1.0 if own else beta) * float(affinity[a, r]) for r in others])
+            wanted = affinity if own or inner is None else inner
+            target = softmax([float(wanted[a, r]) for r in others])
             guess = softmax([scale * float(x[a] @ y[r] / x[a].norm() / y[r].norm()) for r in others])
             total -= weight * sum(t * math.log(g) for t, g in zip(target, guess, strict=True)) / size / 2
     return total
@@ -58,8 +59,10 @@ def test_annealed_kernel_equals_a_loop(batch, progress, g) -> None:
     inputs = batch(progress=progress)
     s, share = inputs.similarity, math.log(g) / math.log(0.3)
     affinity = 0.6**share * 14 * s.disease
-    affinity = affinity + g * (14 * s.adjective + 18 * s.direction - 15 * inputs.contradiction)
-    assert float(build_objective("medtrim")(inputs).total) == pytest.approx(plain(inputs, affinity, beta=0.2))
+    descriptors = g * (14 * s.adjective + 18 * s.direction - 15 * inputs.contradiction)
+    inner = 0.2 * (1.75 * affinity + descriptors)
+    expected = plain(inputs, affinity + descriptors, inner=inner)
+    assert float(build_objective("medtrim")(inputs).total) == pytest.approx(expected)
 
 
 def test_contradictions_move_the_pull_elsewhere(batch) -> None:
@@ -89,8 +92,8 @@ def test_weights_within_a_modality(batch, name, image_weight, text_weight) -> No
     objective.needs = frozenset({"similarity"})
     inputs = replace(inputs, contradiction=None)
     affinity = objective.affinity(inputs.similarity, None, 1.0)  # progress 1: nothing anneals any more
-    beta = objective.within_sharpness
-    expected = plain(inputs, affinity, image_weight=image_weight, text_weight=text_weight, beta=beta)
+    inner = affinity if name == "soft-targets" else 0.2 * (affinity + 0.75 * 14 * inputs.similarity.disease)
+    expected = plain(inputs, affinity, image_weight=image_weight, text_weight=text_weight, inner=inner)
     output = objective(inputs)
     assert float(output.total) == pytest.approx(expected)
     assert ("image_image" in output.terms, "text_text" in output.terms) == (image_weight > 0, text_weight > 0)
@@ -111,6 +114,7 @@ def test_diseases_and_descriptors_anneal_apart(batch, progress, share) -> None:
         anneal_until=0.5,
         contradiction=0.0,
         within_sharpness=1.0,
+        within_disease=1.0,
     )
     assert float(objective(inputs).total) == pytest.approx(plain(inputs, affinity))
 
@@ -118,9 +122,11 @@ def test_diseases_and_descriptors_anneal_apart(batch, progress, share) -> None:
 @pytest.mark.parametrize(("progress", "weight"), [(0.0, 1.0), (0.25, 0.6), (0.5, 0.2), (1.0, 0.2)])
 def test_text_term_anneals(batch, progress, weight) -> None:
     inputs = batch(progress=progress)
-    objective = build_objective("medtrim", text_start=1.0, text_weight=0.2, anneal_until=0.5, within_sharpness=0.7)
+    objective = build_objective(
+        "medtrim", text_start=1.0, text_weight=0.2, anneal_until=0.5, within_sharpness=0.7, within_disease=1.0
+    )
     affinity = objective.affinity(inputs.similarity, inputs.contradiction, progress)
-    expected = plain(inputs, affinity, text_weight=weight, beta=0.7)
+    expected = plain(inputs, affinity, text_weight=weight, inner=0.7 * affinity)
     assert float(objective(inputs).total) == pytest.approx(expected)
 
 
@@ -155,6 +161,7 @@ def test_identical_studies_share_the_target(batch) -> None:
         ("medtrim", {"cross_modal": False, "image_weight": 0.0, "text_weight": 0.0}, "no term is left"),
         ("medtrim", {"contradiction": -1.0}, "contradiction must be"),
         ("medtrim", {"within_sharpness": 0.0}, "within_sharpness must be a finite number above 0"),
+        ("medtrim", {"within_disease": -1.0}, "within_disease must be"),
         ("medtrim", {"image_weight": -1.0}, "image_weight must be"),
         ("medtrim", {"disease_start": 0.0}, "disease_start must be a finite number above 0"),
         ("medtrim", {"anneal_start": 0.0}, "anneal_start must be above 0"),

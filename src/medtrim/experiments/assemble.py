@@ -177,6 +177,7 @@ def _method(given: Assembly, method: MethodSpec) -> Method:
         trained["encodings"],
         facts,
         sampler=recipe["batch"]["sampler"],
+        normals=recipe["batch"]["normals"],
         tuning=method.tuning if own_rate(given.config) else ONE_RATE,
         caution=method.caution,
     )

@@ -16,8 +16,9 @@ from medtrim.types.yamlfile import load_yaml
 class MethodSpec:
     """What is trained under a method's key; `triplets` says that its batches come from mined triplets.
 
-    `rates` are the recipe's learning rates that suit encoders from random weights, `tuning` says how they were
-    chosen, `caution` what was searched for this method and no other.
+    `normals` is the share of the studies without a finding that its batches deal (`batch.normals`). `rates` are the
+    recipe's learning rates that suit encoders from random weights, `tuning` says how they were chosen, `caution`
+    what was searched for this method and no other.
     """
 
     key: str
@@ -28,6 +29,7 @@ class MethodSpec:
     tuning: str
     caution: str = ""
     triplets: bool = False
+    normals: float = 1.0
 
 
 @cache

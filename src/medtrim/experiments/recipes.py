@@ -11,6 +11,7 @@ from medtrim.experiments.config import PipelineConfig
 from medtrim.experiments.layout import Layout
 from medtrim.experiments.methods import MethodSpec
 from medtrim.experiments.settings import refuse_settings
+from medtrim.experiments.suite.dotted import holds
 from medtrim.experiments.validation import CURVES, curve_name
 from medtrim.training import RECIPES, TrainConfig, build_config, load_config
 from medtrim.training.load import merge, parse_overrides
@@ -38,7 +39,8 @@ class TrainingSize:
 def make_recipe(config: PipelineConfig, method: MethodSpec, layout: Layout, size: TrainingSize) -> TrainConfig:
     """The whole training configuration of `method`.
 
-    Methods differ in the objective, and, for encoders from random weights, in the peak learning rates that suit it.
+    Methods differ in the objective, in how their batches are dealt, and, for encoders from random weights, in the
+    peak learning rates that suit them.
     Where a patient may be in a batch once and there are fewer patients than the batch has studies, the batch
     shrinks, for all methods alike.
 
@@ -53,6 +55,8 @@ def make_recipe(config: PipelineConfig, method: MethodSpec, layout: Layout, size
         own["optimizer"] = dict(method.rates)
     if method.triplets:
         own |= {"data": {"triplets": str(layout.triplets)}, "batch": {"sampler": "triplets"}}
+    elif not holds(user, "batch.normals"):
+        own["batch"] = {"normals": method.normals}
     fixed: dict[str, Any] = {"out": str(layout.run(method.key)), "seed": config.seed}
     fixed |= {"save_every": config.save_every} if config.save_every else {}
     merged = merge(merge(merge(merge(base, user), _budget(config)), own), fixed)

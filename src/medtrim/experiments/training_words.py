@@ -9,18 +9,34 @@ from medtrim.experiments.results import Method, Results
 
 def budget_words(results: Results) -> str:
     """What was equal. Batches are only where all methods deal them alike."""
-    mined = [m.label for m in results.methods if m.sampler == "triplets"]
-    others = [m.label for m in results.methods if m.sampler != "triplets"]
     same = (
         "Equal budget: the same encoders from the same weights, the same augmentation, schedule and number of study"
         " encodings."
     )
-    if not mined or not others:
-        return f"{same} The batches are the same too, in the same order." if len(results.methods) > 1 else same
-    return (
-        f"{same} The batches are not the same: those of {_listing(mined)} are filled with mined triplets, those of"
-        f" {_listing(others)} deal all studies out once an epoch{', in the same order' if len(others) > 1 else ''}."
-    )
+    ways: dict[str, list[str]] = {}
+    for method in results.methods:
+        ways.setdefault(_dealing(method), []).append(method.label)
+    if len(results.methods) < 2:
+        return same
+    if len(ways) == 1:
+        return f"{same} The batches are the same too, in the same order."
+    parts = [
+        f"those of {_listing(labels)} {way}{', in the same order' if len(labels) > 1 else ''}"
+        for way, labels in ways.items()
+    ]
+    return f"{same} The batches are not the same: {', '.join(parts)}."
+
+
+def _dealing(method: Method) -> str:
+    """How the batches of a method come about."""
+    if method.sampler == "triplets":
+        return "are filled with mined triplets"
+    if method.normals < 1:
+        return (
+            f"deal {method.normals:.0%} of the studies without a finding an epoch, drawn anew, and all others"
+            " (`batch.normals`)"
+        )
+    return "deal all studies out once an epoch"
 
 
 def tuning_lines(results: Results) -> tuple[str, ...]:

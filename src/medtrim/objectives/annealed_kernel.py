@@ -20,13 +20,14 @@ class AnnealedKernel(AffinityObjective):
     """MedTrim's default: soft targets from an annealed, contradiction-aware kernel on the meta-entity similarities.
 
         Q = g_dis · k_dis · J(D) + g · (k_adj · J̄(A) + k_dir · J̄(L) − k_con · C)
+        Q′ = β · [Q + (ω − 1) · g_dis · k_dis · J(D)]
         g = start^(1 − min(1, progress / until)),     g_dis likewise from `disease_start`
 
     in the loss of `AffinityObjective`. The similarities are those of https://arxiv.org/abs/2504.15929; the kernel
     is ours. C is 1 where two studies share a disease and contradict each other in its side, zone or severity: the
     Jaccard index cannot tell *large* against *small* from *large* against nothing said, C can. Within a modality
-    the kernel is broader (`within_sharpness` below 1): one modality's embeddings are to be ordered by likeness,
-    not to be told apart study by study.
+    the kernel is broader (β below 1) and more about diseases (ω above 1): one modality's embeddings are to be
+    ordered by likeness, not to be told apart study by study.
 
     Args:
         disease, adjective, direction: k, at least 0 and not all 0.
@@ -37,6 +38,7 @@ class AnnealedKernel(AffinityObjective):
         cross_modal, within_modal: Which directions to keep.
         image_weight, text_weight: w_ii and w_tt, at least 0.
         within_sharpness: β, above 0.
+        within_disease: ω, at least 0; at 1 diseases weigh within a modality what they weigh across.
         text_start: w_tt at the start, at least 0; it goes to `text_weight` linearly until `anneal_until`.
         max_scale: Ceiling of the learned inverse temperature.
 
@@ -59,6 +61,7 @@ class AnnealedKernel(AffinityObjective):
         image_weight: float = 1.0,
         text_weight: float = 1.0,
         within_sharpness: float = 0.2,
+        within_disease: float = 1.75,
         text_start: float = 1.0,
         max_scale: float = 100.0,
     ) -> None:
@@ -67,11 +70,12 @@ class AnnealedKernel(AffinityObjective):
             within_modal=within_modal,
             image_weight=image_weight,
             text_weight=text_weight,
-            within_sharpness=within_sharpness,
             max_scale=max_scale,
         )
         self.weights = term_weights(disease, adjective, direction)
         self.contradiction = at_least("contradiction", contradiction, 0.0)
+        self.within_sharpness = above("within_sharpness", within_sharpness, 0.0)
+        self.within_disease = at_least("within_disease", within_disease, 0.0)
         self.anneal_start = within("anneal_start", anneal_start, 0.0, 1.0)
         self.anneal_until = within("anneal_until", anneal_until, 0.0, 1.0)
         self.text_start = at_least("text_start", text_start, 0.0)
@@ -88,10 +92,19 @@ class AnnealedKernel(AffinityObjective):
     def affinity(
         self, similarity: SimilarityTensors, contradiction: Float[Tensor, "B B"] | None, progress: float
     ) -> Float[Tensor, "B B"]:
-        disease, adjective, direction = self.weights
-        g_disease = sharpness(progress, start=self.disease_start, until=self.anneal_until)
+        _, adjective, direction = self.weights
         g = sharpness(progress, start=self.anneal_start, until=self.anneal_until)
-        affinity = similarity.weighted(g_disease * disease, g * adjective, g * direction)
+        affinity = similarity.weighted(self._disease_at(progress), g * adjective, g * direction)
         if not self.contradiction or contradiction is None:
             return affinity
         return affinity - g * self.contradiction * contradiction
+
+    def affinity_within(
+        self, affinity: Float[Tensor, "B B"], similarity: SimilarityTensors, progress: float
+    ) -> Float[Tensor, "B B"]:
+        more = (self.within_disease - 1) * self._disease_at(progress)
+        return self.within_sharpness * (affinity + more * similarity.disease)
+
+    def _disease_at(self, progress: float) -> float:
+        """g_dis · k_dis."""
+        return self.weights[0] * sharpness(progress, start=self.disease_start, until=self.anneal_until)

@@ -52,10 +52,10 @@ class AffinityObjective(Objective):
     """Cross-entropy between softmax(Q) over the batch and softmax of the scaled similarities.
 
         ℓ(x, y; Q) = mean_a −Σ_r softmax(Q[a, :])_r · log softmax(s · cos(x_a, y_:))_r
-        L = ½ [ℓ(i, t; Q) + ℓ(t, i; Q)] + ½ [w_ii ℓ(i, i; βQ) + w_tt ℓ(t, t; βQ)],     r ≠ a within a modality
+        L = ½ [ℓ(i, t; Q) + ℓ(t, i; Q)] + ½ [w_ii ℓ(i, i; Q′) + w_tt ℓ(t, t; Q′)],     r ≠ a within a modality
 
-    Subclasses say what Q is. w_ii is `image_weight`, w_tt `text_weight`, β `within_sharpness`. With Q = 0 on and −∞
-    off the diagonal the first bracket is CLIP.
+    Subclasses say what Q and Q′ are. w_ii is `image_weight`, w_tt `text_weight`. With Q = 0 on and −∞ off the
+    diagonal the first bracket is CLIP.
     """
 
     needs: frozenset[Need] = frozenset({"similarity"})
@@ -68,7 +68,6 @@ class AffinityObjective(Objective):
         image_weight: float,
         text_weight: float,
         max_scale: float,
-        within_sharpness: float = 1.0,
     ) -> None:
         super().__init__()
         self.image_weight = at_least("image_weight", image_weight, 0.0)
@@ -76,7 +75,6 @@ class AffinityObjective(Objective):
         self.cross_modal = cross_modal
         self.within_modal = within_modal
         self.max_scale = above("max_scale", max_scale, 0.0)
-        self.within_sharpness = above("within_sharpness", within_sharpness, 0.0)
         if not (cross_modal or (within_modal and (image_weight or text_weight))):
             raise ConfigError("cross_modal and within_modal are both off or weigh nothing: no term is left")
 
@@ -85,6 +83,12 @@ class AffinityObjective(Objective):
         self, similarity: SimilarityTensors, contradiction: Float[Tensor, "B B"] | None, progress: float
     ) -> Float[Tensor, "B B"]:
         """Q: the logits of the targets. `contradiction` is there where `needs` names it."""
+
+    def affinity_within(
+        self, affinity: Float[Tensor, "B B"], similarity: SimilarityTensors, progress: float
+    ) -> Float[Tensor, "B B"]:
+        """Q′: the logits of the targets within a modality, made from Q (`affinity`); Q itself unless overridden."""
+        return affinity
 
     def text_weight_at(self, progress: float) -> float:
         """w_tt at a share of the training; the same throughout unless a subclass anneals it."""
@@ -101,7 +105,7 @@ class AffinityObjective(Objective):
             terms["image_text"] = soft_cross_entropy(logits, affinity, own_pair=True) / 2
             terms["text_image"] = soft_cross_entropy(logits.T, affinity, own_pair=True) / 2
         if self.within_modal:
-            within = self.within_sharpness * affinity
+            within = self.affinity_within(affinity, inputs.similarity, inputs.progress)
             for name, x, weight in (
                 ("image_image", inputs.image, self.image_weight),
                 ("text_text", inputs.text, self.text_weight_at(inputs.progress)),

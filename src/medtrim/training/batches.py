@@ -140,8 +140,8 @@ class ShuffledPlan(BatchPlan):
 
     @property
     def batches_per_epoch(self) -> int:
-        expected = len(self.patients) if self.share is None else int(self.share.sum())
-        return max(1, expected // self.size)
+        # All studies count, whatever their share, so that epochs mean the same number of study encodings.
+        return max(1, len(self.patients) // self.size)
 
     def _order(self, epoch: int) -> tuple[list[int], list[int]]:
         """Studies that an epoch deals, shuffled, and those it leaves out."""
