@@ -42,6 +42,13 @@ def mean_retrieval(
     return {metric: float(np.mean(v)) for metric, v in values.items() if v}
 
 
+def few(studies: Sequence[Study], count: int, *, seed: int) -> list[Study]:
+    """At most `count` of `studies`, ordered by id, whatever order they come in."""
+    held = sorted(studies, key=lambda s: s.study_id)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(held))[:count])
+    return [held[i] for i in chosen]
+
+
 def make_validator(config: TrainConfig) -> Validator:
     """A callable for `train(evaluate=…)` that measures `CURVES` on at most `MAX_STUDIES` validation studies.
 
@@ -57,7 +64,7 @@ def make_validator(config: TrainConfig) -> Validator:
     held = [
         s for s in read_studies(config.data.studies) if s.split == config.data.eval_split and s.study_id in cache
     ]
-    studies = sorted(_thinned(held, config.seed), key=lambda s: s.study_id)
+    studies = few(held, MAX_STUDIES, seed=config.seed)
     known = {a.study_id: a for a in read_annotations(config.data.annotations)}
     for study in studies:
         if study.study_id not in known:
@@ -72,10 +79,3 @@ def make_validator(config: TrainConfig) -> Validator:
         return {curve_name(metric): found.get(metric, float("nan")) for metric in CURVES}
 
     return validate
-
-
-def _thinned(studies: list[Study], seed: int) -> list[Study]:
-    if len(studies) <= MAX_STUDIES:
-        return studies
-    chosen = np.random.default_rng(seed).choice(len(studies), MAX_STUDIES, replace=False)
-    return [studies[i] for i in sorted(chosen)]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from medtrim.data import ImageCache
 from medtrim.evaluation import PatientBootstrap, make_reference
 from medtrim.experiments.suite.prepare import PreparedCorpus
-from medtrim.experiments.validation import mean_retrieval
+from medtrim.experiments.validation import few, mean_retrieval
 from medtrim.models import EncoderBundle
 from medtrim.types.tables import read_annotations, read_studies
 
@@ -24,9 +22,7 @@ def make_curve(corpus: PreparedCorpus, split: str, *, count: int) -> Curve | Non
     if not count:
         return None
     cache = ImageCache(corpus.cache)
-    held = sorted((s for s in read_studies(corpus.studies) if s.split == split), key=lambda s: s.study_id)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(held))[:count])
-    studies = [held[i] for i in chosen]
+    studies = few([s for s in read_studies(corpus.studies) if s.split == split], count, seed=0)
     known = {a.study_id: a for a in read_annotations(corpus.reference)}
     reference = make_reference([known[s.study_id] for s in studies])
     bootstrap = PatientBootstrap([s.patient_id for s in studies], resamples=1)
