@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
 
-.PHONY: setup demo test lint test-slow test-ray bench bench-entities bench-mining mining-yield bench-training experiments experiments-full clean
+.PHONY: setup demo test lint test-slow test-ray bench bench-entities bench-mining mining-yield bench-training experiments experiments-controls experiments-pretrained experiments-full clean
 
 setup: $(STAMP)
 
@@ -35,6 +35,14 @@ test-slow: setup
 experiments: setup
 	$(BIN)/medtrim experiment readme --output runs/experiments
 	$(BIN)/medtrim experiment table runs/experiments --into README.md --docs docs/results.md
+
+# The objective and the sampling apart, five seeds; about 25 minutes.
+experiments-controls: setup
+	$(BIN)/medtrim experiment controls --output runs/experiments-controls
+
+# The same methods from encoders that InfoNCE has trained; about 45 minutes.
+experiments-pretrained: setup
+	$(BIN)/medtrim experiment pretrained --output runs/experiments-pretrained
 
 # Every method with its tuning and five seeds: hours.
 experiments-full: setup

@@ -24,7 +24,8 @@ _SAVE_EVERY = 200
 def prepare_start(suite: Suite, out: Path, *, stage: Callable[[str], Progress]) -> Suite:
     """`suite` with its `start`, if it has one, trained and made the checkpoint that all runs go on from.
 
-    The start lies in `out/start-HASH`; one that is finished is taken as it is, one that was interrupted goes on.
+    The start lies in `out/start-HASH`; one that is finished is taken as it is, one that was interrupted goes on. It
+    is trained on all the threads that the suite's runs have together.
 
     Args:
         out: folder of the suite.
