@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,10 @@ def test_results_tables_and_page(whole: SuiteRun) -> None:
     read = read_results(whole.folder)
     assert main_table(read) == main_table(results)
     assert docs_page(read) == docs_page(results)
+    assert "## MedTrim less each other method" in docs_page(read)
+    assert "goes on from" not in main_table(read)
+    started = {**read.facts, "suite": {"start": {"objective": "clip", "phantom": {"studies": 40}}}}
+    assert "which `clip` has trained on 40 other phantoms" in main_table(replace(read, facts=started))
     assert read.methods == ("medtrim", "clip")
     assert {"seed", "pooled", "difference", "breakdown", "sweep"} <= {r.kind for r in read.rows}
     values = json.loads((whole.folder / "results.json").read_text())

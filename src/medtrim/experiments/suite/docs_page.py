@@ -24,6 +24,7 @@ def _parts(results: SuiteResults) -> Iterator[str]:
         f"MedTrim {facts['versions']['medtrim']}, PyTorch {facts['versions']['torch']}."
     )
     yield main_table(results)
+    yield from _against_each(results)
     yield from _within(results)
     yield from _breakdown(results)
     yield from _sweeps(results)
@@ -32,6 +33,23 @@ def _parts(results: SuiteResults) -> Iterator[str]:
     if facts["failures"]:
         yield "## Runs that failed"
         yield "\n".join(f"* {f['run']}: {f['error']}" for f in facts["failures"])
+
+
+def _against_each(results: SuiteResults) -> Iterator[str]:
+    found = {(r.baseline, r.key): r for r in results.of("difference")}
+    others = [m for m in results.methods if any((m, key) in found for key in results.headline)]
+    if not others:
+        return
+    yield f"## {results.label(results.facts['ours'])} less each other method"
+    yield "Paired by patient and seed, 95 % intervals, not corrected for their number; ↓ lower is better."
+    lines = [
+        [
+            key.full + (" ↓" if key.info.better == "lower" else ""),
+            *[_difference(found.get((m, key))) for m in others],
+        ]
+        for key in results.headline
+    ]
+    yield table(["figure", *[results.label(m) for m in others]], lines)
 
 
 def _within(results: SuiteResults) -> Iterator[str]:
@@ -114,6 +132,13 @@ def _effort(results: SuiteResults) -> Iterator[str]:
     ]
     yield "Means over the seeds; time includes evaluation."
     yield table(["method", "study encodings", "steps", "time a run"], lines)
+
+
+def _difference(row: Row | None) -> str:
+    if row is None or row.value != row.value:
+        return "–"
+    value, low, high = (row.key.info.show(v, signed=True) for v in (row.value, row.low, row.high))
+    return f"{value} ({low} to {high})"
 
 
 def _value(row: Row | None) -> str:

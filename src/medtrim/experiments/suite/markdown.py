@@ -37,7 +37,17 @@ def lead(results: SuiteResults) -> str:
         f"{corpus['test_patients']:,} other patients to test ({corpus['test_normal']:,} normal ones are no queries "
         f"here). Percent, mean of {len(seeds)} training seed{'s' if len(seeds) > 1 else ''}, 95 % intervals from "
         f"resampling patients{' and training seeds' if resampled else ''}; the query's own study is left out of "
-        "the gallery; ↓ lower is better; the best of a column is bold."
+        f"the gallery; ↓ lower is better; the best of a column is bold.{_start(results)}"
+    )
+
+
+def _start(results: SuiteResults) -> str:
+    start = results.facts["suite"].get("start")
+    if start is None:
+        return ""
+    return (
+        f" Every method goes on from the same encoders, which `{start['objective']}` has trained on "
+        f"{start['phantom']['studies']:,} other phantoms."
     )
 
 
