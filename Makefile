@@ -31,7 +31,7 @@ test: lint
 test-slow: setup
 	$(BIN)/pytest -m slow
 
-# The README's table and docs/results.md: eight methods, three seeds; about forty minutes on two cores.
+# The README's table and docs/results.md: eight methods, three seeds; half an hour to forty minutes on two cores.
 experiments: setup
 	$(BIN)/medtrim experiment readme --output runs/experiments
 	$(BIN)/medtrim experiment table runs/experiments --into README.md --docs docs/results.md
