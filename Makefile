@@ -39,10 +39,12 @@ experiments: setup
 # The objective and the sampling apart, five seeds; about 25 minutes.
 experiments-controls: setup
 	$(BIN)/medtrim experiment controls --output runs/experiments-controls
+	$(BIN)/medtrim experiment table runs/experiments-controls --docs docs/results-controls.md
 
 # The same methods from encoders that InfoNCE has trained; about 45 minutes.
 experiments-pretrained: setup
 	$(BIN)/medtrim experiment pretrained --output runs/experiments-pretrained
+	$(BIN)/medtrim experiment table runs/experiments-pretrained --docs docs/results-pretrained.md
 
 # Every method with its tuning and five seeds: hours.
 experiments-full: setup

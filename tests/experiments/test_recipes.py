@@ -48,16 +48,17 @@ def test_options_reach_the_recipe() -> None:
     assert from_scratch(made)
 
 
-def test_a_method_may_deal_fewer_normals_and_a_given_share_holds_for_all() -> None:
+def test_a_method_may_deal_fewer_normals_and_a_given_share_holds_for_all(tmp_path: Path) -> None:
     assert (recipe("medtrim").batch.normals, recipe("clip").batch.normals) == (
         method_specs()["medtrim"].normals,
         1.0,
     )
     assert method_specs()["medtrim"].normals < 1
-    settings = {"batch.normals": 0.8}
-    assert (
-        recipe("medtrim", settings=settings).batch.normals == recipe("clip", settings=settings).batch.normals == 0.8
-    )
+    file = tmp_path / "mine.yaml"
+    file.write_text("recipe: tiny-cpu\nbatch: {normals: 0.8}\n")
+    for given in ({"settings": {"batch.normals": 0.8}}, {"recipe": str(file)}):
+        shares = {method: recipe(method, **given).batch.normals for method in ("medtrim", "clip", "paper")}
+        assert shares == {"medtrim": 0.8, "clip": 0.8, "paper": 1.0}, "mined triplets choose the studies themselves"
 
 
 def test_a_given_learning_rate_holds_for_all_methods() -> None:

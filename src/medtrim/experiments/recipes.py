@@ -54,8 +54,8 @@ def make_recipe(config: PipelineConfig, method: MethodSpec, layout: Layout, size
     if own_rate(config):
         own["optimizer"] = dict(method.rates)
     if method.triplets:
-        own |= {"data": {"triplets": str(layout.triplets)}, "batch": {"sampler": "triplets"}}
-    elif not holds(user, "batch.normals"):
+        own |= {"data": {"triplets": str(layout.triplets)}, "batch": {"sampler": "triplets", "normals": 1.0}}
+    elif not holds(merge(base, user), "batch.normals"):
         own["batch"] = {"normals": method.normals}
     fixed: dict[str, Any] = {"out": str(layout.run(method.key)), "seed": config.seed}
     fixed |= {"save_every": config.save_every} if config.save_every else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from medtrim.experiments.suite.load import build_suite
 from medtrim.experiments.suite.plan import make_spec
 from medtrim.experiments.suite.start import prepare_start
 from medtrim.models import load_checkpoint
+from medtrim.training import TrainConfig
 from medtrim.types.tables import no_progress
 
-START = {"phantom": {"studies": 40, "size": 64, "seed": 5}, "train": {"steps": 2}, "seed": 3}
+START = {"phantom": {"studies": 40, "size": 64, "seed": 5}, "train": {"steps": 3}, "seed": 3}
 
 
 def quiet(_: str) -> Any:
@@ -44,7 +46,7 @@ def test_a_start_is_trained_once_and_every_run_goes_on_from_it(values, tmp_path,
     assert prepare_start(other, tmp_path, stage=quiet).train["model"]["checkpoint"] != checkpoint
 
 
-def test_a_run_depends_on_the_weights_it_goes_on_from_and_not_on_where_they_lie(values, tmp_path):
+def test_a_run_depends_on_the_model_it_goes_on_from_and_not_on_where_it_lies(values, tmp_path):
     placed = prepare_start(build_suite({**values, "start": START}), tmp_path / "a", stage=quiet)
     moved = tmp_path / "moved"
     shutil.copytree(placed.train["model"]["checkpoint"], moved)
@@ -64,15 +66,58 @@ def test_a_run_depends_on_the_weights_it_goes_on_from_and_not_on_where_they_lie(
 def test_a_start_that_was_interrupted_goes_on(values, tmp_path, monkeypatch):
     suite = build_suite({**values, "start": START})
 
+    real = start_module.train
+
+    def killed_after(steps: int) -> Any:
+        def halted(config: TrainConfig, **options: Any) -> None:
+            # The schedule is that of the whole run; what stops it comes from outside.
+            def stop(done: int, total: int) -> None:
+                if done == steps:
+                    raise KeyboardInterrupt
+
+            real(config, **{**options, "progress": stop})
+
+        return halted
+
+    monkeypatch.setattr(start_module, "_SAVE_EVERY", 1)
+    monkeypatch.setattr(start_module, "train", killed_after(2))
+    with pytest.raises(KeyboardInterrupt):
+        prepare_start(suite, tmp_path, stage=quiet)
+    monkeypatch.setattr(start_module, "make_corpus", None)  # the corpus is there already
+    seen: list[int] = []
+
+    def watched(config: TrainConfig, **options: Any) -> Any:
+        return real(config, **{**options, "progress": lambda done, total: seen.append(done)})
+
+    monkeypatch.setattr(start_module, "train", watched)
+    assert load_checkpoint(prepare_start(suite, tmp_path, stage=quiet).train["model"]["checkpoint"])
+    assert seen[0] > 1, "it went on from its checkpoint"
+
+
+def test_a_start_whose_clean_up_was_interrupted_is_finished(values, tmp_path, monkeypatch):
+    suite = build_suite({**values, "start": START})
+
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(start_module, "train", killed)
+    monkeypatch.setattr(start_module, "shutil", SimpleNamespace(rmtree=killed))
     with pytest.raises(KeyboardInterrupt):
         prepare_start(suite, tmp_path, stage=quiet)
     monkeypatch.undo()
-    monkeypatch.setattr(start_module, "make_corpus", None)  # the corpus is there already
-    assert load_checkpoint(prepare_start(suite, tmp_path, stage=quiet).train["model"]["checkpoint"])
+    monkeypatch.setattr(start_module, "train", None)
+    placed = prepare_start(suite, tmp_path, stage=quiet)
+    assert load_checkpoint(placed.train["model"]["checkpoint"])
+    assert not list(tmp_path.glob("start-*/phantom"))
+
+
+def test_a_start_leaves_to_the_methods_what_needs_annotations(values, tmp_path):
+    thinned = {**values["train"], "batch": {"size": 8, "normals": 0.4}}
+    suite = build_suite({**values, "train": thinned, "start": START})
+    check_suite(suite)
+    assert prepare_start(suite, tmp_path, stage=quiet).train["batch"]["normals"] == 0.4
+    asks = {**START, "train": {"batch": {"normals": 0.4}}}
+    with pytest.raises(ConfigError, match=r"start: .*needs data\.annotations"):
+        check_suite(build_suite({**values, "start": asks}))
 
 
 def test_a_start_that_could_not_be_fair_is_refused(values):

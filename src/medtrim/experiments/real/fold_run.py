@@ -33,7 +33,6 @@ from medtrim.experiments.validation import mean_retrieval
 from medtrim.mining.reading import read_encoded
 from medtrim.mining.recipe import read_recipe
 from medtrim.models import EncoderBundle, build_dual_encoder, load_checkpoint
-from medtrim.models.names import content_mark
 from medtrim.training import TrainConfig, train
 from medtrim.training.prepare import model_config
 from medtrim.types import DISEASES, NO_FINDING, Provenance, medtrim_version
@@ -42,7 +41,6 @@ from medtrim.types.tables import write_table
 UNTRAINED = "untrained"
 EMBEDDINGS, ZONES, PROMPTED, RESULT = "embeddings.parquet", "zones.parquet", "zero_shot.parquet", "result.json"
 RATE = "optimizer.learning_rate"
-LOADED = ("checkpoint", "vision", "text")
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,8 @@ class FoldJob:
     def place(self, suite: Suite, folds: Folds, folder: Path) -> Path:
         """Folder of the job; its name hashes all that the result depends on, of models in folders their content."""
         spec = self.spec(suite, self.rates[0])
-        training = resolved_training(spec.training)
-        loaded = {key: content_mark(training["model"][key]) for key in LOADED if training["model"][key]}
         facts = [
-            {**training, "model": training["model"] | loaded},
+            resolved_training(spec.training),
             spec.mining and read_recipe(spec.mining).to_dict(),
             self.rates,
         ]

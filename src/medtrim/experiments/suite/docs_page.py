@@ -18,7 +18,7 @@ def docs_page(results: SuiteResults) -> str:
 
 def _parts(results: SuiteResults) -> Iterator[str]:
     facts = results.facts
-    yield "# Results"
+    yield f"# Results: {facts['title']}"
     yield (
         f"Made by `medtrim experiment table` from the results of the suite `{facts['name']}`; do not edit. "
         f"MedTrim {facts['versions']['medtrim']}, PyTorch {facts['versions']['torch']}."

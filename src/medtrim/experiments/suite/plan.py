@@ -186,7 +186,8 @@ def make_spec(
     section = suite.methods[method]
     layers: list[Mapping[str, Any]] = [suite.train]
     if section.mining is not None:
-        layers.append({"batch": {"sampler": "triplets"}})
+        # Mined triplets say which studies come together; a share of the normals is for the other sampler.
+        layers.append({"batch": {"sampler": "triplets", "normals": 1.0}})
     layers += [
         section.train,
         {"objective": {"name": section.objective, "options": section.options}},

@@ -98,7 +98,7 @@ class MethodSection(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     mining: dict[str, Any] | None = None
     train: dict[str, Any] = Field(default_factory=dict)
-    grid: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    grid: dict[str, Annotated[tuple[Scalar | None, ...], Field(min_length=1)]] = Field(default_factory=dict)
     ablation_of: Key | None = None
 
 

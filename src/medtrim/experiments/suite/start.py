@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from medtrim.data.phantom import make_corpus
 from medtrim.errors import ConfigError
@@ -54,7 +55,7 @@ def prepare_start(suite: Suite, out: Path, *, stage: Callable[[str], Progress]) 
                 progress=stage("drawing phantoms to start on"),
             )
         # Every study is trained on: the start is judged by nothing.
-        data = {"studies": str(corpus / "studies.parquet"), "fractions": {"train": 1.0}, "workers": workers}
+        data = _tables(corpus / "studies.parquet") | {"fractions": {"train": 1.0}, "workers": workers}
         config = training_config(
             merge(recipe, {"threads": workers, "save_every": _SAVE_EVERY, "keep": 1}),
             data=data,
@@ -66,13 +67,14 @@ def prepare_start(suite: Suite, out: Path, *, stage: Callable[[str], Progress]) 
             progress=stage("training the start"),
             cache_progress=stage("image cache of the start"),
         )
-        for rest in (corpus, folder / "training" / "cache", folder / "training" / "checkpoints"):
-            shutil.rmtree(rest, ignore_errors=True)
         (folder / "done").touch()
+    # After the mark: a clean-up that was interrupted must not leave half a corpus to go on with.
+    for rest in (folder / "phantom", folder / "training" / "cache", folder / "training" / "checkpoints"):
+        shutil.rmtree(rest, ignore_errors=True)
     return suite.model_copy(update={"train": merge(suite.train, {"model": {"checkpoint": str(model)}})})
 
 
-def start_recipe(suite: Suite) -> dict[str, object]:
+def start_recipe(suite: Suite) -> dict[str, Any]:
     """The training recipe of the suite's start: the suite's, with what `start.train` says instead.
 
     Raises:
@@ -87,7 +89,16 @@ def start_recipe(suite: Suite) -> dict[str, object]:
         raise ConfigError(
             f"start.objective {start.objective} needs annotations, and the start has images and reports alone"
         )
-    recipe = merge(suite.train, start.train)
+    # What needs annotations or mined triplets is for the methods: the start has neither.
+    recipe = merge(merge(suite.train, {"batch": {"normals": 1.0, "sampler": "shuffle"}}), start.train)
     recipe = merge(recipe, {"objective": {"name": start.objective, "options": start.options}, "seed": start.seed})
-    training_config(recipe)
+    try:
+        training_config(recipe, data=_tables(Path("studies.parquet")), out="start")
+    except ConfigError as error:
+        raise ConfigError(f"start: {error}") from error
     return recipe
+
+
+def _tables(studies: Path) -> dict[str, Any]:
+    """The tables that a start is trained on."""
+    return {"studies": str(studies)}
