@@ -92,6 +92,9 @@ def plan(suite: SuiteArgument, scale: ScaleOption = "") -> None:
     read = load_suite(suite, scale=scale)
     check_suite(read)
     runs = [*plan_search(read), *plan_final(read, {})]
+    if (start := read.start) is not None:
+        steps = f", {start.train['steps']} steps" if "steps" in start.train else ""
+        out.print(f"start   {start.objective} on {start.phantom.studies:,} phantoms{steps}", markup=False)
     for planned in runs:
         at = ", ".join(f"{key}={value}" for key, value in planned.point.items())
         out.print(f"{planned.role:7} {planned.title}" + (f"  {at}" if at else ""), markup=False)

@@ -121,7 +121,7 @@ def _show(config: TrainConfig, found: DryRun) -> None:
         "training studies": f"{found.studies:,} of {found.patients:,} patients",
         "evaluation studies": f"{found.evaluation:,}",
         "records that cannot be used": f"{found.rejects:,}",
-        "normal studies": "unknown" if found.normal is None else f"{found.normal:.0%}",
+        "normal studies": _normals(found.normal, config.batch.normals),
         "triplets": f"{found.triplets:,} ({found.triplets_left_out:,} left out)",
         "tokens a report": "median {} · 90 % {} · 99 % {} · longest {}".format(*found.token_quantiles),
         "objective": config.objective.name,
@@ -137,6 +137,13 @@ def _show(config: TrainConfig, found: DryRun) -> None:
     out.print(table)
     for warning in found.warnings:
         warn(warning, label="note:")
+
+
+def _normals(share: float | None, dealt: float) -> str:
+    """Share of the studies in which the score sees no disease, and how many of them an epoch deals."""
+    if share is None:
+        return "unknown"
+    return f"{share:.0%}" + (f", of which an epoch deals {dealt:.0%}" if dealt < 1 else "")
 
 
 def _mib(count: int) -> str:

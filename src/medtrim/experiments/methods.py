@@ -16,7 +16,7 @@ from medtrim.types.yamlfile import load_yaml
 class MethodSpec:
     """What is trained under a method's key; `triplets` says that its batches come from mined triplets.
 
-    `normals` is the share of the studies without a finding that its batches deal (`batch.normals`). `rates` are the
+    `normals` is the share of the normal studies that its batches deal (`batch.normals`). `rates` are the
     recipe's learning rates that suit encoders from random weights, `tuning` says how they were chosen, `caution`
     what was searched for this method and no other.
     """

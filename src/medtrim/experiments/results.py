@@ -50,9 +50,9 @@ class Curve:
 class Method:
     """One trained method. `key` is a file name's worth of text; `label` is what a reader sees.
 
-    `sampler` says how its batches are filled (`shuffle` or `triplets`), `normals` what share of the studies without
-    a finding an epoch deals, `tuning` how its learning rate was chosen, `caution` what was searched for this method
-    alone.
+    `sampler` says how its batches are filled (`shuffle` or `triplets`), `normals` what share of the
+    normal studies an epoch deals, `tuning` how its learning rate was chosen, `caution` what was searched for this
+    method alone.
     """
 
     key: str

@@ -32,10 +32,8 @@ def _dealing(method: Method) -> str:
     if method.sampler == "triplets":
         return "are filled with mined triplets"
     if method.normals < 1:
-        return (
-            f"deal {method.normals:.0%} of the studies without a finding an epoch, drawn anew, and all others"
-            " (`batch.normals`)"
-        )
+        share = f"{method.normals:.0%} of the normal studies"
+        return f"deal {share} an epoch, drawn anew, and all others (`batch.normals`)"
     return "deal all studies out once an epoch"
 
 

@@ -135,8 +135,9 @@ class BatchConfig(Section):
     Attributes:
         size: B, distinct studies that one evaluation of the objective compares, over all ranks together.
         sampler: `shuffle` deals all studies out once an epoch; `triplets` fills batches with mined triplets.
-        normals: share of the studies without a finding that an epoch of `shuffle` deals, drawn anew every epoch;
-            the score sees them as all alike, so few teach as much as many. Below 1 it needs annotations.
+        normals: share of the normal studies that an epoch of `shuffle` deals, drawn anew each time (undersampling).
+            Normal is a study in which the score sees no disease, whatever else its report names. Below 1 it needs
+            annotations.
         one_per_patient: no two studies of a patient in a batch (they would be false negatives of each other).
         accumulate: batches a weight update.
         chunk: encode at most so many studies at a time and rank (gradient caching); 0: all at once.
@@ -264,7 +265,5 @@ class TrainConfig(Section):
                 "batch.normals is for batch.sampler shuffle; mined triplets choose the studies themselves"
             )
         if self.batch.normals < 1 and self.data.annotations is None:
-            raise ValueError(
-                "batch.normals below 1 needs data.annotations, which say what a study without a finding is"
-            )
+            raise ValueError("batch.normals below 1 needs data.annotations, which say what study is normal")
         return self

@@ -147,7 +147,7 @@ def test_results_tables_and_page(whole: SuiteRun) -> None:
     read = read_results(whole.folder)
     assert main_table(read) == main_table(results)
     assert docs_page(read) == docs_page(results)
-    assert "## MedTrim less each other method" in docs_page(read)
+    assert "## MedTrim minus each other method" in docs_page(read)
     assert "goes on from" not in main_table(read)
     started = {**read.facts, "suite": {"start": {"objective": "clip", "phantom": {"studies": 40}}}}
     assert "which `clip` has trained on 40 other phantoms" in main_table(replace(read, facts=started))

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from medtrim.cli import app
 from medtrim.errors import ConfigError
 from medtrim.experiments.suite.check import check_suite
 from medtrim.experiments.suite.load import SUITES, build_suite, load_suite
@@ -154,3 +156,9 @@ def test_methods_with_fewer_points_than_trials_are_refused(values: dict[str, Any
         values["methods"][method]["grid"] = {"optimizer.learning_rate": [1e-3, 2e-3]}
     with pytest.raises(ConfigError, match=r"methods.clip.grid has 1 point\(s\), the tuning has 2 trials"):
         check_suite(build_suite(values))
+
+
+def test_a_plan_names_the_start() -> None:
+    shown = CliRunner().invoke(app, ["experiment", "plan", "pretrained"]).output
+    assert shown.startswith("start   clip on 30,000 phantoms, 2000 steps")
+    assert "start" not in CliRunner().invoke(app, ["experiment", "plan", "quick"]).output

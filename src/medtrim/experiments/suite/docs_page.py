@@ -24,6 +24,7 @@ def _parts(results: SuiteResults) -> Iterator[str]:
         f"MedTrim {facts['versions']['medtrim']}, PyTorch {facts['versions']['torch']}."
     )
     yield main_table(results)
+    yield from _methods(results)
     yield from _against_each(results)
     yield from _within(results)
     yield from _breakdown(results)
@@ -35,12 +36,18 @@ def _parts(results: SuiteResults) -> Iterator[str]:
         yield "\n".join(f"* {f['run']}: {f['error']}" for f in facts["failures"])
 
 
+def _methods(results: SuiteResults) -> Iterator[str]:
+    described = [(results.label(m), results.facts["methods"][m]["description"]) for m in results.methods]
+    yield "## The methods"
+    yield "\n".join(f"* {label}: {words}" for label, words in described if words)
+
+
 def _against_each(results: SuiteResults) -> Iterator[str]:
     found = {(r.baseline, r.key): r for r in results.of("difference")}
     others = [m for m in results.methods if any((m, key) in found for key in results.headline)]
     if not others:
         return
-    yield f"## {results.label(results.facts['ours'])} less each other method"
+    yield f"## {results.label(results.facts['ours'])} minus each other method"
     yield "Paired by patient and seed, 95 % intervals, not corrected for their number; ↓ lower is better."
     lines = [
         [
