@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from medtrim.cli import app
 from medtrim.errors import ConfigError, TableError
+from medtrim.experiments.methods import method_specs
 from medtrim.models import load_checkpoint
 from medtrim.types.tables import provenance_of, read_annotations, read_studies
 
@@ -41,7 +42,7 @@ def test_the_whole_way_ends_in_a_report(made: tuple[Path, Result]) -> None:
     assert str(folder / "report.html") in result.output.replace("\n", "")
     assert "far too small" in result.output
     assert "the same three points for each of eight methods" in html
-    assert "some 85 trials" in html
+    assert escape(method_specs()["medtrim"].caution) in html
     mined = json.loads((folder / "results.json").read_text())["mining"]
     assert mined["triplets"] == len(pq.read_table(folder / "triplets.parquet")) > 0
     assert f"{mined['triplets']:,} triplets that this run mined" in html
