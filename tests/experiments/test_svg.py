@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from medtrim.experiments.results import Curve, Figure
@@ -13,6 +13,8 @@ from medtrim.experiments.svg import line_chart, nice_ticks, symmetric_span, whis
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
 
 
+@example(0.0, 5e-324)
+@example(1e6, math.nextafter(1e6, 2e6))
 @given(FINITE, FINITE)
 def test_ticks_cover_the_range_in_even_round_steps(a: float, b: float) -> None:
     low, high = min(a, b), max(a, b)

@@ -54,7 +54,8 @@ def nice_ticks(low: float, high: float, *, count: int = 5) -> tuple[float, ...]:
     """Round numbers that cover [low, high] with steps of 1, 2 or 5 times a power of ten."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return (0.0, 1.0)
-    if high <= low:
+    # A range that floats cannot divide into steps is no range.
+    if high - low <= max(1e-300, 1e-9 * max(abs(low), abs(high))):
         low, high = low - 0.5, high + 0.5
     raw = (high - low) / max(1, count - 1)
     power = 10.0 ** math.floor(math.log10(raw))
