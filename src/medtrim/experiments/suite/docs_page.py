@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from medtrim.evaluation import DIRECTION_NAMES
-from medtrim.experiments.suite.markdown import figures_table, main_table, table
+from medtrim.experiments.suite.markdown import difference, figures_table, main_table, table
 from medtrim.experiments.suite.results import SuiteResults
 from medtrim.experiments.suite.rows import Row
 
@@ -142,10 +142,7 @@ def _effort(results: SuiteResults) -> Iterator[str]:
 
 
 def _difference(row: Row | None) -> str:
-    if row is None or row.value != row.value:
-        return "–"
-    value, low, high = (row.key.info.show(v, signed=True) for v in (row.value, row.low, row.high))
-    return f"{value} ({low} to {high})"
+    return "–" if row is None or row.value != row.value else difference(row)
 
 
 def _value(row: Row | None) -> str:

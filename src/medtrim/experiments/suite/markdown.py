@@ -74,13 +74,18 @@ def difference_table(results: SuiteResults) -> str:
             [
                 row.key.full,
                 results.label(row.baseline),
-                f"{info.show(row.value, signed=True)} ({info.show(row.low, signed=True)} to "
-                f"{info.show(row.high, signed=True)})",
+                difference(row),
                 p_text(row.p_holm),
                 verdict,
             ]
         )
     return table(["figure", "best other", "difference", "p, Holm", ""], lines, words=2)
+
+
+def difference(row: Row) -> str:
+    """A difference with its interval, signs and all."""
+    value, low, high = (row.key.info.show(v, signed=True) for v in (row.value, row.low, row.high))
+    return f"{value} ({low} to {high})"
 
 
 def p_text(p: float) -> str:

@@ -55,7 +55,7 @@ def prepare_start(suite: Suite, out: Path, *, stage: Callable[[str], Progress]) 
                 progress=stage("drawing phantoms to start on"),
             )
         # Every study is trained on: the start is judged by nothing.
-        data = _tables(corpus / "studies.parquet") | {"fractions": {"train": 1.0}, "workers": workers}
+        data = {"studies": str(corpus / "studies.parquet"), "fractions": {"train": 1.0}, "workers": workers}
         config = training_config(
             merge(recipe, {"threads": workers, "save_every": _SAVE_EVERY, "keep": 1}),
             data=data,
@@ -93,12 +93,7 @@ def start_recipe(suite: Suite) -> dict[str, Any]:
     recipe = merge(merge(suite.train, {"batch": {"normals": 1.0, "sampler": "shuffle"}}), start.train)
     recipe = merge(recipe, {"objective": {"name": start.objective, "options": start.options}, "seed": start.seed})
     try:
-        training_config(recipe, data=_tables(Path("studies.parquet")), out="start")
+        training_config(recipe, data={"studies": "studies.parquet"}, out="start")
     except ConfigError as error:
         raise ConfigError(f"start: {error}") from error
     return recipe
-
-
-def _tables(studies: Path) -> dict[str, Any]:
-    """The tables that a start is trained on."""
-    return {"studies": str(studies)}
