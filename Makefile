@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
 
-.PHONY: setup demo test lint test-slow test-ray bench bench-entities bench-mining mining-yield bench-training experiments experiments-five-seeds experiments-controls experiments-pretrained experiments-full clean
+.PHONY: setup demo test lint test-slow test-ray bench bench-entities bench-mining mining-yield bench-training experiments experiments-five-seeds experiments-controls experiments-pretrained experiments-sensitivity experiments-full clean
 
 setup: $(STAMP)
 
@@ -50,6 +50,11 @@ experiments-controls: setup
 experiments-pretrained: setup
 	$(BIN)/medtrim experiment pretrained --seed 0 --output runs/experiments-pretrained
 	$(BIN)/medtrim experiment table runs/experiments-pretrained --docs docs/results-pretrained.md
+
+# One thing changed at a time: the score's weights, sampling, mining, mistakes of the recogniser; one seed, about an hour.
+experiments-sensitivity: setup
+	$(BIN)/medtrim experiment sensitivity --output runs/experiments-sensitivity
+	$(BIN)/medtrim experiment table runs/experiments-sensitivity --docs docs/results-sensitivity.md
 
 # Every method with its tuning and five seeds: hours.
 experiments-full: setup

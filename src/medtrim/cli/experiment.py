@@ -42,7 +42,10 @@ def register(app: typer.Typer) -> None:
 
 
 SuiteArgument = Annotated[
-    str, typer.Argument(help="YAML file, or a packaged suite: quick, readme, tuning, controls, pretrained, full.")
+    str,
+    typer.Argument(
+        help="YAML file, or a packaged suite: quick, readme, tuning, controls, pretrained, sensitivity, full."
+    ),
 ]
 ScaleOption = Annotated[str, typer.Option(help="A scale of the suite, such as gpu.")]
 

@@ -141,6 +141,16 @@ def test_methods_see_no_truth_and_no_test_annotations(whole: SuiteRun) -> None:
     assert {a.study_id for a in read_annotations(whole.corpus.annotations)} == training
 
 
+def test_the_docs_page_marks_the_value_of_a_sweep_that_the_tables_use(whole: SuiteRun) -> None:
+    results = gather(whole)
+    section = docs_page(results).partition("**Findings missed** (MedTrim)")[2].partition("##")[0]
+    lines = [line.split(" | ") for line in section.strip().splitlines() if line.startswith("|")]
+    assert [line[0] for line in lines[2:]] == ["| **0**", "| 0.5", "| ±"]
+    main = results.pooled("medtrim", results.headline[0])
+    assert main is not None
+    assert lines[2][1].partition(" / ")[0] == f"{100 * main.value:.1f}"
+
+
 def test_results_tables_and_page(whole: SuiteRun) -> None:
     results = gather(whole)
     write_results(results, whole.folder)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from statistics import fmean
 from typing import Any
 
 from medtrim.evaluation import DIRECTION_NAMES
+from medtrim.experiments.suite.headline import Key
 from medtrim.experiments.suite.markdown import difference, figures_table, main_table, table
 from medtrim.experiments.suite.results import SuiteResults
 from medtrim.experiments.suite.rows import Row
@@ -82,24 +84,41 @@ def _breakdown(results: SuiteResults) -> Iterator[str]:
 
 
 def _sweeps(results: SuiteResults) -> Iterator[str]:
-    rows = [
-        r for r in results.of("sweep") if r.metric in _SWEPT and r.direction == "i2t" and r.queries == "abnormal"
-    ]
+    rows = results.of("sweep")
     if not rows:
         return
     yield "## Sensitivity"
-    yield "image→text, percent; means over the sweep's seeds."
+    yield (
+        "One thing changed at a time. Image→text / text→image; means over the sweep's seeds; bold is the value "
+        "that the tables above are made with; ± is half of the 95 % interval from resampling patients, averaged "
+        "over the values; ↓ lower is better."
+    )
+    finals = {(r.method, r.seed, r.key): r.value for r in results.of("seed")}
+    headings: dict[str, list[Key]] = {}
+    for key in results.headline:
+        headings.setdefault(key.heading + (" ↓" if key.info.better == "lower" else ""), []).append(key)
     for title in dict.fromkeys(r.sweep for r in rows):
-        own = [r for r in rows if r.sweep == title]
+        own = [r for r in rows if r.sweep == title and r.key in results.headline]
         lines = []
         for x in dict.fromkeys(r.x for r in own):
-            values = [[r.value for r in own if r.x == x and r.metric == metric] for metric in _SWEPT]
-            lines.append([f"{x:g}", *[f"{100 * sum(v) / len(v):.1f}" if v else "–" for v in values]])
+            at = [r for r in own if r.x == x]
+            as_above = all(r.value != r.value or finals.get((r.method, r.seed, r.key)) == r.value for r in at)
+            cells = [
+                " / ".join(_mean(r.value for r in at if r.key == key) for key in keys) for keys in headings.values()
+            ]
+            lines.append([f"**{x:g}**" if as_above else f"{x:g}", *cells])
+        widths = [
+            " / ".join(_mean((r.high - r.low) / 2 for r in own if r.key == key) for key in keys)
+            for keys in headings.values()
+        ]
         yield f"**{title}** ({results.label(own[0].method)})"
-        yield table(["value", *_SWEPT], lines)
+        yield table(["value", *headings], [*lines, ["±", *widths]])
 
 
-_SWEPT = ("disease P@10", "fine P@10", "conflict-free @R", "attribute AUC")
+def _mean(values: Iterable[float]) -> str:
+    """The mean of shares, in percent."""
+    held = list(values)
+    return f"{100 * fmean(held):.1f}" if held else "–"
 
 
 def _search(results: SuiteResults) -> Iterator[str]:

@@ -15,7 +15,7 @@ from medtrim.errors import ConfigError
 from medtrim.experiments.suite.schema import Suite
 from medtrim.types.yamlfile import load_yaml, read_yaml
 
-SUITES: tuple[str, ...] = ("quick", "readme", "tuning", "controls", "pretrained", "full")
+SUITES: tuple[str, ...] = ("quick", "readme", "tuning", "controls", "pretrained", "sensitivity", "full")
 # Keys of a suite file that are consumed while it is read.
 EXTENDS, SCALES = "extends", "scales"
 
