@@ -166,7 +166,7 @@ def _method(given: Assembly, method: MethodSpec) -> Method:
     passes = trained["encodings"] / max(1, trained["studies"])
     facts = {
         "steps": f"{trained['steps']:,} of {recipe['batch']['size']}",
-        "passes over the studies": f"{passes:.1f}",
+        "encodings a training study": f"{passes:.1f}",
         "peak learning rates": _rates(recipe["optimizer"]),
     }
     return Method(

@@ -224,7 +224,8 @@ class TrainConfig(Section):
         out: folder of the run: metrics.jsonl, checkpoints, and `model`, the final checkpoint.
         seed: of weights, batches and augmentation.
         steps: weight updates.
-        epochs: passes over the training studies, where `steps` is 0.
+        epochs: where `steps` is 0, study encodings as a multiple of the training studies; passes over them where
+            each pass deals every study.
         precision: `fp32`, or autocast in `bf16` or `fp16` (with a gradient scaler).
         save_every: steps between resumable checkpoints; 0 keeps none.
         keep: how many of them stay.

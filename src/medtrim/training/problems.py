@@ -76,9 +76,15 @@ def _needs(config: TrainConfig, *, objective: bool) -> list[str]:
         problems.append(f"objective {config.objective.name} uses triplets: data.triplets names no table")
     if config.evaluation.every and (data.annotations is None or data.cache is None):
         problems.append("evaluation.every needs data.annotations and data.cache")
+    precision = precision_problem(config)
+    return [*problems, precision] if precision else problems
+
+
+def precision_problem(config: TrainConfig) -> str | None:
+    """Why this machine cannot train at the recipe's precision."""
     if config.precision == "fp16" and not torch.cuda.is_available():
-        problems.append("precision fp16 needs a GPU; on the CPU use fp32 or bf16")
-    return problems
+        return "precision fp16 needs a GPU; on the CPU use fp32 or bf16"
+    return None
 
 
 def _corpus_problems(config: TrainConfig, *, batches: bool) -> list[str]:

@@ -21,6 +21,7 @@ from medtrim.training.collate import Rank
 from medtrim.training.config import TrainConfig
 from medtrim.training.lora import merged
 from medtrim.training.prepare import PreparedRun, prepare_run
+from medtrim.training.problems import precision_problem
 from medtrim.training.record import run_provenance, write_run_files
 from medtrim.training.resuming import check_same_run
 from medtrim.training.state import find_checkpoint
@@ -105,8 +106,8 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     _check_folder(config.out, resume=resume)
-    if config.precision == "fp16" and not torch.cuda.is_available():
-        raise ConfigError("precision fp16 needs a GPU; on the CPU use fp32 or bf16")
+    if (problem := precision_problem(config)) is not None:
+        raise ConfigError(problem)
     found = find_checkpoint(config.out / "checkpoints") if resume else None
     if found is not None and found.path is not None:
         check_same_run(config)
