@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from medtrim.errors import ConfigError, MedTrimError
+from medtrim.types.processes import end_with_parent
 
 LEAST_SECONDS = 0.2
 """Progress lines come no more often than this."""
@@ -114,4 +115,5 @@ def run_task(task: Mapping[str, Any], reporter: Reporter, *, threads: int) -> di
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main())

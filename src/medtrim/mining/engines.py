@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from typing import Any
 
 from medtrim.errors import ConfigError
 from medtrim.mining.corpus import CorpusMiner, Shard, ShardTriplets
+from medtrim.types.processes import end_with_parent
 
 ENGINES: tuple[str, ...] = ("local", "ray")
 MakeMiner = Callable[[], CorpusMiner]
@@ -58,15 +57,8 @@ def _run_processes(make: MakeMiner, shards: Sequence[Shard], workers: int) -> Re
 
 def _start(make: MakeMiner) -> None:
     global _worker
-    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
     _worker = make()
-
-
-def _follow(parent: int) -> None:
-    """End this process once its parent is gone: a killed run would otherwise leave its workers waiting for ever."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
 
 
 def _mine(shard: Shard) -> ShardTriplets:

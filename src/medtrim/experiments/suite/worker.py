@@ -8,6 +8,7 @@ from pathlib import Path
 
 from medtrim.errors import MedTrimError
 from medtrim.experiments.suite.runner import PROGRESS, RESULT, read_json, write_json
+from medtrim.types.processes import end_with_parent
 from medtrim.types.tables import Progress
 
 TASK = "run.json"
@@ -51,4 +52,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,22 @@
+"""Processes that work for another one."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+
+def end_with_parent(every: float = 1.0) -> None:
+    """End this process once the one that started it is gone; looked at every `every` seconds, in a thread.
+
+    A process that is killed cannot end its workers: they would wait for ever, or go on writing to a folder that
+    the next start works in as well.
+    """
+    threading.Thread(target=_follow, args=(os.getppid(), every), daemon=True).start()
+
+
+def _follow(parent: int, every: float) -> None:
+    while os.getppid() == parent:
+        time.sleep(every)
+    os._exit(1)
