@@ -29,6 +29,11 @@ def test_brackets_of_a_report_are_no_markup(tmp_path: Path) -> None:
     assert "[red]small[/red] effusion[1] [/bold]" in result.output
 
 
+def test_a_report_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MedTrimError, match="r.txt: there is no such file"):
+        RUNNER.invoke(app, ["explain", str(tmp_path / "r.txt")], catch_exceptions=False)
+
+
 def test_the_page_is_written(tmp_path: Path) -> None:
     path, page = tmp_path / "r.txt", tmp_path / "page.html"
     path.write_text(REPORT)

@@ -58,6 +58,16 @@ def test_trains_from_a_csv_and_flags_override_the_recipe(folder):
     assert facts["config"]["augment"]["rotate"] == 4, "from the packaged recipe"
 
 
+def test_resume_does_not_begin_a_trained_model_anew(folder):
+    words = ["train", str(folder / "recipe.yaml"), "--set", "optimizer.warmup=0"]
+    assert CliRunner().invoke(app, [*words, "--steps", "1"]).exit_code == 0
+    weights = (folder / "run" / "model" / "model.safetensors").read_bytes()
+    result = CliRunner().invoke(app, [*words, "--steps", "2", "--resume"])
+    assert "no checkpoint to go on from" in str(result.exception)
+    assert (folder / "run" / "model" / "model.safetensors").read_bytes() == weights
+    assert CliRunner().invoke(app, [*words, "--steps", "0"]).exit_code == 2
+
+
 def test_a_study_without_an_image_is_rejected_and_strict_says_so(folder):
     (folder / "7.png").unlink()
     result = CliRunner().invoke(app, ["train", str(folder / "recipe.yaml"), "--strict"])

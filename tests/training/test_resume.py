@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from medtrim.errors import TrainingError
 from medtrim.training import read_metrics, train
 from medtrim.training.record import plain_config
+from medtrim.training.resuming import check_resumable
 from medtrim.training.state import checkpoint_path, find_checkpoint
 from medtrim.types.yamlfile import dump_yaml
 
@@ -84,6 +85,19 @@ def test_a_torn_checkpoint_is_named_and_the_one_before_it_used(recipe, whole, tm
     assert resumed.resumed_from == 2
     assert resumed.torn == ("step-00000004: state/optimizer.safetensors is damaged",)
     assert_equal_bits(weights(resumed), weights(whole))
+
+
+def test_a_run_without_checkpoints_is_not_resumed_by_beginning_anew(recipe):
+    kept = recipe({"steps": 2, "save_every": 0})
+    check_resumable(kept)
+    with pytest.raises(CutError):
+        train(kept, progress=cut_after(1))
+    with pytest.raises(TrainingError, match="save_every is 0"):
+        check_resumable(kept)
+    check_resumable(recipe({"steps": 2, "save_every": 2}))
+    train(kept, resume=True)
+    with pytest.raises(TrainingError, match="holds a trained model"):
+        check_resumable(recipe({"steps": 4, "save_every": 2}))
 
 
 def test_a_run_whose_recipe_has_changed_is_not_resumed(recipe):

@@ -48,6 +48,8 @@ def explain(
     title = "report" if report is None else report.name
     try:
         text = sys.stdin.read() if report is None else report.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise TableError(f"{title}: there is no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise TableError(f"{title}: cannot be read as UTF-8 text ({type(error).__name__})") from error
     if not text.strip():

@@ -36,8 +36,10 @@ def train(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the run.")] = None,
     objective: Annotated[str | None, typer.Option(help="Objective, such as medtrim or clip.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, batches and augmentation.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Weight updates.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the training studies.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Weight updates.")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the training studies, instead of steps.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Distinct studies a batch.")] = None,
     learning_rate: Annotated[
         float | None,
@@ -46,7 +48,9 @@ def train(
             "optimizer.matrix_learning_rate instead."
         ),
     ] = None,
-    save_every: Annotated[int | None, typer.Option(help="Steps between resumable checkpoints.")] = None,
+    save_every: Annotated[
+        int | None, typer.Option(min=0, help="Steps between resumable checkpoints; 0 writes none.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any key of the recipe: optimizer.warmup=0.25. Repeatable.")
     ] = None,
@@ -155,9 +159,12 @@ def _run(config: TrainConfig, *, resume: bool) -> TrainResult:
     from medtrim.experiments.validation import make_validator
     from medtrim.training import train as run
     from medtrim.training.hub import hub_problems
+    from medtrim.training.resuming import check_resumable
     from medtrim.types.outputs import check_output_folder
 
     check_output_folder(config.out)
+    if resume:
+        check_resumable(config)
     if absent := hub_problems(config):
         raise ModelError("; ".join(absent))
     evaluate = make_validator(config) if config.evaluation.every else None

@@ -83,7 +83,7 @@ def _require(found: list[str], chosen: Mapping[str, str], patients: Patients, ta
     if missing:
         raise TableError(
             f"{table}: missing column {'; '.join(missing)}. Columns found: {', '.join(found) or 'none'}. "
-            "Map a column by hand with columns={'findings': 'its name'} (--column findings=NAME)"
+            "Name a column with --column findings=NAME of `medtrim data import`, whose table every command reads"
         )
 
 

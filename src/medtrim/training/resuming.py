@@ -11,6 +11,7 @@ from medtrim.errors import ConfigError, TrainingError
 from medtrim.training.config import TrainConfig
 from medtrim.training.dotted import leaves
 from medtrim.training.record import plain_config
+from medtrim.training.state import find_checkpoint
 from medtrim.types.yamlfile import read_yaml
 
 # Keys that may change between the parts of a run: where it lies, what it tells, and how it fits a machine. Those of
@@ -20,6 +21,27 @@ FREE = (
     *("data.cache", "data.workers", "batch.loader_workers"),
     *("batch.chunk", "batch.length_groups", "model.activation_checkpointing"),
 )
+
+
+def check_resumable(config: TrainConfig) -> None:
+    """Refuse to begin anew, under the name of resuming, a run that left no checkpoint and was to leave none.
+
+    A run that writes checkpoints and was stopped before the first begins again: it has lost nothing that was kept.
+
+    Raises:
+        TrainingError: the folder holds a trained model, or a run with `save_every` 0, and no whole checkpoint.
+    """
+    if find_checkpoint(config.out / "checkpoints").path is not None:
+        return
+    if (config.out / "model").exists():
+        raise TrainingError(
+            f"{config.out} holds a trained model and no checkpoint to go on from: choose another folder"
+        )
+    if (config.out / "metrics.jsonl").exists() and not config.save_every:
+        raise TrainingError(
+            f"{config.out} has no checkpoint to go on from, and save_every is 0: remove the folder or "
+            "choose another, and give --save-every so that the next run can be resumed"
+        )
 
 
 def check_same_run(config: TrainConfig) -> None:

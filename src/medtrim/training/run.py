@@ -142,7 +142,9 @@ def train(
 
 def _check_folder(out: Path, *, resume: bool) -> None:
     if not resume and (out / "metrics.jsonl").exists():
-        raise TrainingError(f"{out} holds a run already: resume it, or choose another folder")
+        raise TrainingError(
+            f"{out} holds a run already: choose another folder, or resume it if it left a checkpoint"
+        )
 
 
 def _metrics_log(config: TrainConfig, run: PreparedRun, watchers: Watchers) -> MetricsLog:

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from medtrim.evaluation import DIRECTION_NAMES
-from medtrim.experiments.suite.headline import Key
+from medtrim.experiments.suite.headline import MAIN_DIRECTIONS, Key
 from medtrim.experiments.suite.markdown import difference, figures_table, main_table, table
 from medtrim.experiments.suite.results import SuiteResults
 from medtrim.experiments.suite.rows import Row
@@ -29,6 +29,8 @@ def _parts(results: SuiteResults) -> Iterator[str]:
     yield from _methods(results)
     yield from _against_each(results)
     yield from _within(results)
+    yield from _normal(results)
+    yield from _zero_shot(results)
     yield from _breakdown(results)
     yield from _sweeps(results)
     yield from _search(results)
@@ -68,6 +70,39 @@ def _within(results: SuiteResults) -> Iterator[str]:
         if any(results.pooled(m, k) for m in results.methods for k in turned):
             yield f"## Within one modality: {DIRECTION_NAMES[direction]}"
             yield figures_table(results, turned)
+
+
+def _normal(results: SuiteResults) -> Iterator[str]:
+    keys = [
+        Key("retrieval", metric, d, "normal") for d in MAIN_DIRECTIONS for metric in ("disease P@1", "disease P@10")
+    ]
+    held = [found for m in results.methods for key in keys if (found := results.pooled(m, key)) is not None]
+    if not held:
+        return
+    corpus = results.facts["corpus"]
+    yield "## Normal queries"
+    yield (
+        "A normal study should find normal ones: "
+        f"{100 * corpus['test_normal'] / corpus['test']:.0f} % of the gallery are. The main table leaves them out."
+    )
+    lines = [[results.label(m), *[_value(results.pooled(m, key)) for key in keys]] for m in results.methods]
+    yield table(["method", *[key.full for key in keys]], lines)
+
+
+def _zero_shot(results: SuiteResults) -> Iterator[str]:
+    held = {
+        (r.label, r.method): r
+        for r in results.of("pooled")
+        if (r.task, r.metric) == ("zero-shot", "AUROC") and r.label != "macro"
+    }
+    if not held:
+        return
+    yield "## Zero-shot by class"
+    yield "AUROC; the main table has the mean. Below 50 a prompt and its class are the wrong way round."
+    lines = [
+        [name, *[_value(held.get((name, m))) for m in results.methods]] for name in sorted({n for n, _ in held})
+    ]
+    yield table(["class", *[results.label(m) for m in results.methods]], lines)
 
 
 def _breakdown(results: SuiteResults) -> Iterator[str]:

@@ -12,6 +12,8 @@ from medtrim.experiments.suite.results import SuiteResults
 from medtrim.experiments.suite.rows import Row
 from medtrim.types.tables import atomic_path
 
+# Family-wise: of the p-values as Holm corrects them.
+ALPHA = 0.05
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
@@ -68,7 +70,7 @@ def difference_table(results: SuiteResults) -> str:
     for row in results.of("best"):
         info = row.key.info
         verdict = "–"
-        if row.low > 0 or row.high < 0:
+        if row.p_holm <= ALPHA and (row.low > 0 or row.high < 0):
             verdict = "better" if info.improves(row.value) else "worse"
         lines.append(
             [

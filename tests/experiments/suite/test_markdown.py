@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from medtrim.experiments.suite.markdown import difference_table
+from medtrim.experiments.suite.results import SuiteResults
+from medtrim.experiments.suite.rows import Row
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "p_holm", "verdict"),
+    [
+        ("fine P@10", 0.1, 0.04, "better"),
+        ("fine P@10", -0.1, 0.04, "worse"),
+        ("wrong side @R", 0.1, 0.04, "worse"),
+        ("fine P@10", 0.1, 0.06, "–"),
+        ("fine P@10", 0.01, 0.04, "–"),
+    ],
+)
+def test_a_verdict_needs_the_corrected_p_and_the_interval(
+    metric: str, value: float, p_holm: float, verdict: str
+) -> None:
+    row = Row(
+        "best", "medtrim", "retrieval", metric, value, value - 0.05, value + 0.05, 90,
+        direction="i2t", queries="abnormal", baseline="clip", p_holm=p_holm,
+    )  # fmt: skip
+    results = SuiteResults((row,), {"methods": {"clip": {"label": "CLIP"}}})
+    assert difference_table(results).splitlines()[-1].endswith(f"| {verdict} |")
