@@ -55,14 +55,30 @@ def test_a_short_training_is_said_to_be_short(results: Results) -> None:
     assert not any("short" in r.text for r in remarks(replace(short, from_scratch=False)))
 
 
+def test_losses_on_normal_queries_are_said(results: Results) -> None:
+    model = headline_differences(results)[0]
+    away = tuple(f for f in results.figures if f.queries != "normal")
+    assert not any("normal queries" in r.text for r in remarks(replace(results, figures=away)))
+    worse = dataclasses.replace(
+        model, queries="normal", metric="disease P@10", direction="image→text", value=-0.2, low=-0.3, high=-0.1
+    )
+    better = dataclasses.replace(worse, direction="text→image", value=0.2, low=0.1, high=0.3)
+    said = [r for r in remarks(replace(results, figures=(*away, worse, better))) if "normal queries" in r.text]
+    assert [r.kind for r in said] == ["loss"]
+    assert "in 1 of 2 directions" in said[0].text
+    assert len(said[0].items) == 1
+    assert "−20.0" in said[0].items[0]
+
+
 def test_gains_losses_and_open_questions_are_told_apart(results: Results) -> None:
     total = len(headline_differences(results))
     assert total == 20
     (gain,) = of_kind(with_difference(results, 0.1, 0.05), "gain")
     assert gain.text.startswith(f"MedTrim is ahead of CLIP on {total} of {total}")
     assert "image→text +10.0 (+5.0 to +15.0)" in gain.items[0]
-    (loss,) = of_kind(with_difference(results, -0.1, 0.05), "loss")
-    assert "behind" in loss.text
+    loss, normal = of_kind(with_difference(results, -0.1, 0.05), "loss")
+    assert f"behind CLIP on {total} of {total}" in loss.text
+    assert "leaves normal queries out" in normal.text
     (undecided,) = of_kind(with_difference(results, 0.1, 0.2), "open")
     assert "cannot be told from" in undecided.text
 

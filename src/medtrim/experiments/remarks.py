@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from medtrim.experiments.results import DIRECTIONS, Figure, Results
+from medtrim.experiments.results import DIRECTIONS, Figure, Queries, Results
 from medtrim.experiments.tables import find, headline_metrics, verdict_of
 from medtrim.experiments.training_words import advantages, tuning_lines
 from medtrim.experiments.vocabulary import metric_info
@@ -33,6 +33,7 @@ def remarks(results: Results) -> tuple[Remark, ...]:
     return (
         *_size(results),
         *_comparison(results),
+        *_normal_queries(results),
         *_score_alone(results),
         *_chance(results),
         *_standing(results),
@@ -41,17 +42,21 @@ def remarks(results: Results) -> tuple[Remark, ...]:
 
 def headline_differences(results: Results) -> list[Figure]:
     """The paired difference ours − baseline of every headline metric and direction, abnormal queries."""
+    return _differences(results, [info.key for info in headline_metrics()], queries="abnormal")
+
+
+def _differences(results: Results, metrics: Sequence[str], *, queries: Queries) -> list[Figure]:
     wanted = [
         find(
             results,
             task="retrieval",
             method=results.ours,
             baseline=results.baseline,
-            queries="abnormal",
+            queries=queries,
             direction=direction,
-            metric=info.key,
+            metric=metric,
         )
-        for info in headline_metrics()
+        for metric in metrics
         for direction in DIRECTIONS
     ]
     return [figure for figure in wanted if figure is not None]
@@ -128,6 +133,19 @@ def _comparison(results: Results) -> Iterable[Remark]:
         if len(sides["open"]) == len(differences):
             text = f"{ours} cannot be told from {theirs}: every interval of the paired difference holds 0:"
         yield Remark("open", text, _by_metric(sides["open"]))
+
+
+def _normal_queries(results: Results) -> Iterable[Remark]:
+    """What the headline leaves out: whether normal studies find normal ones worse than with the baseline."""
+    found = _differences(results, ["disease P@10"], queries="normal")
+    worse = [f for f in found if verdict_of(f, metric_info(f.metric)) == "worse"]
+    if worse and not too_small(results):
+        yield Remark(
+            "loss",
+            f"The headline leaves normal queries out. With those {results.label(results.ours)} is behind"
+            f" {results.label(results.baseline)} in {len(worse)} of {len(found)} directions (paired, in points):",
+            _by_metric(worse),
+        )
 
 
 def _by_metric(figures: Sequence[Figure]) -> tuple[str, ...]:
