@@ -76,8 +76,9 @@ def _needs(config: TrainConfig, *, objective: bool) -> list[str]:
         problems.append(f"objective {config.objective.name} uses triplets: data.triplets names no table")
     if config.evaluation.every and (data.annotations is None or data.cache is None):
         problems.append("evaluation.every needs data.annotations and data.cache")
-    precision = precision_problem(config)
-    return [*problems, precision] if precision else problems
+    if (precision := precision_problem(config)) is not None:
+        problems.append(precision)
+    return problems
 
 
 def precision_problem(config: TrainConfig) -> str | None:

@@ -31,17 +31,19 @@ def check_resumable(config: TrainConfig) -> None:
     Raises:
         TrainingError: the folder holds a trained model, or a run with `save_every` 0, and no whole checkpoint.
     """
-    if find_checkpoint(config.out / "checkpoints").path is not None:
+    trained = (config.out / "model").exists()
+    bare = (config.out / "metrics.jsonl").exists() and not config.save_every
+    # Checkpoints are read whole to be found sound: they are looked for only where the answer matters.
+    if not (trained or bare) or find_checkpoint(config.out / "checkpoints").path is not None:
         return
-    if (config.out / "model").exists():
+    if trained:
         raise TrainingError(
             f"{config.out} holds a trained model and no checkpoint to go on from: choose another folder"
         )
-    if (config.out / "metrics.jsonl").exists() and not config.save_every:
-        raise TrainingError(
-            f"{config.out} has no checkpoint to go on from, and save_every is 0: remove the folder or "
-            "choose another, and give --save-every so that the next run can be resumed"
-        )
+    raise TrainingError(
+        f"{config.out} has no checkpoint to go on from, and save_every is 0: remove the folder or "
+        "choose another, and give --save-every so that the next run can be resumed"
+    )
 
 
 def check_same_run(config: TrainConfig) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -55,7 +56,7 @@ def _against_each(results: SuiteResults) -> Iterator[str]:
     yield "Paired by patient and seed, 95 % intervals, not corrected for their number; ↓ lower is better."
     lines = [
         [
-            key.full + (" ↓" if key.info.better == "lower" else ""),
+            key.full + key.mark,
             *[_difference(found.get((m, key))) for m in others],
         ]
         for key in results.headline
@@ -66,7 +67,7 @@ def _against_each(results: SuiteResults) -> Iterator[str]:
 def _within(results: SuiteResults) -> Iterator[str]:
     for direction in ("i2i", "t2t"):
         keys = [k for k in results.headline if k.direction == "i2t"]
-        turned = [type(k)(k.task, k.metric, direction, k.queries, k.label) for k in keys]
+        turned = [replace(k, direction=direction) for k in keys]
         if any(results.pooled(m, k) for m in results.methods for k in turned):
             yield f"## Within one modality: {DIRECTION_NAMES[direction]}"
             yield figures_table(results, turned)
@@ -76,8 +77,7 @@ def _normal(results: SuiteResults) -> Iterator[str]:
     keys = [
         Key("retrieval", metric, d, "normal") for d in MAIN_DIRECTIONS for metric in ("disease P@1", "disease P@10")
     ]
-    held = [found for m in results.methods for key in keys if (found := results.pooled(m, key)) is not None]
-    if not held:
+    if not any(results.pooled(m, k) for m in results.methods for k in keys):
         return
     corpus = results.facts["corpus"]
     yield "## Normal queries"
@@ -131,23 +131,23 @@ def _sweeps(results: SuiteResults) -> Iterator[str]:
     finals = {(r.method, r.seed, r.key): r.value for r in results.of("seed")}
     headings: dict[str, list[Key]] = {}
     for key in results.headline:
-        headings.setdefault(key.heading + (" ↓" if key.info.better == "lower" else ""), []).append(key)
+        headings.setdefault(key.heading + key.mark, []).append(key)
+
+    def cells(rows: Sequence[Row], value: Callable[[Row], float]) -> list[str]:
+        return [
+            " / ".join(_mean(value(r) for r in rows if r.key == key) for key in keys) for keys in headings.values()
+        ]
+
     for title in dict.fromkeys(r.sweep for r in rows):
         own = [r for r in rows if r.sweep == title and r.key in results.headline]
         lines = []
         for x in dict.fromkeys(r.x for r in own):
             at = [r for r in own if r.x == x]
             as_above = all(r.value != r.value or finals.get((r.method, r.seed, r.key)) == r.value for r in at)
-            cells = [
-                " / ".join(_mean(r.value for r in at if r.key == key) for key in keys) for keys in headings.values()
-            ]
-            lines.append([f"**{x:g}**" if as_above else f"{x:g}", *cells])
-        widths = [
-            " / ".join(_mean((r.high - r.low) / 2 for r in own if r.key == key) for key in keys)
-            for keys in headings.values()
-        ]
+            lines.append([f"**{x:g}**" if as_above else f"{x:g}", *cells(at, lambda r: r.value)])
+        lines.append(["±", *cells(own, lambda r: (r.high - r.low) / 2)])
         yield f"**{title}** ({results.label(own[0].method)})"
-        yield table(["value", *headings], [*lines, ["±", *widths]])
+        yield table(["value", *headings], lines)
 
 
 def _mean(values: Iterable[float]) -> str:

@@ -36,6 +36,11 @@ class Key:
         return metric_info(self.metric)
 
     @property
+    def mark(self) -> str:
+        """What follows its name in a table: an arrow where lower is better."""
+        return " ↓" if self.info.better == "lower" else ""
+
+    @property
     def heading(self) -> str:
         """What a table's column or a sentence calls it, without the direction."""
         if self.task == "retrieval":

@@ -55,7 +55,7 @@ def _start(results: SuiteResults) -> str:
 
 def figures_table(results: SuiteResults, keys: Sequence[Key]) -> str:
     """A line a method, a column a figure."""
-    headings = [key.heading + (" ↓" if key.info.better == "lower" else "") for key in keys]
+    headings = [key.heading + key.mark for key in keys]
     best = {key: best_methods(results, key) for key in keys}
     lines = []
     for method in results.methods:
