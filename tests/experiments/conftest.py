@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medtrim.evaluation.agreement import compare, unmarked
 from medtrim.experiments.results import (
     DIRECTIONS,
     Corpus,
@@ -24,7 +25,6 @@ from medtrim.experiments.results import (
     StageTime,
 )
 from medtrim.experiments.vocabulary import metric_infos
-from medtrim.search.agreement import compare, unmarked
 from medtrim.types import DISEASES, Finding
 
 LEFT = Finding("pleural effusion", "present", ("large",), ("left",))

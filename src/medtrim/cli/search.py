@@ -14,7 +14,7 @@ from medtrim.cli.console import out, progress_bar, report_rejects, say, warn
 from medtrim.errors import ConfigError
 
 if TYPE_CHECKING:
-    from medtrim.search import FindingMark
+    from medtrim.evaluation.agreement import FindingMark
     from medtrim.search.searcher import SearchResult
 
 TOKEN_VARIABLE = "MEDTRIM_TOKEN"
@@ -186,7 +186,7 @@ def _show(result: SearchResult) -> None:
     from rich.table import Table
 
     if result.findings:
-        from medtrim.search import unmarked
+        from medtrim.evaluation.agreement import unmarked
 
         say("query: " + ", ".join(mark.words for mark in unmarked(result.findings)))
     table = Table("rank", "study", "similarity", "findings", "missing", box=None, pad_edge=False)

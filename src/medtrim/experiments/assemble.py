@@ -14,6 +14,7 @@ import pyarrow as pa
 from medtrim.data import fit_square, load_image
 from medtrim.errors import ImageError
 from medtrim.evaluation import EvaluationResult, read_evaluation
+from medtrim.evaluation.agreement import disease_states
 from medtrim.evaluation.truth import contradictions_of_table
 from medtrim.experiments.config import PhantomSource, PipelineConfig
 from medtrim.experiments.figures import differences, figures_of
@@ -35,7 +36,6 @@ from medtrim.experiments.results import (
 from medtrim.experiments.stages import Done
 from medtrim.experiments.truth import read_truth
 from medtrim.experiments.validation import CURVES, curve_name
-from medtrim.search.agreement import disease_states
 from medtrim.training import read_metrics
 from medtrim.types import NO_FINDING, Annotation, Provenance, Study
 from medtrim.types.tables import atomic_path, read_annotations, read_studies, write_table

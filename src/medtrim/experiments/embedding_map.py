@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from medtrim.evaluation.agreement import disease_states, unmarked
 from medtrim.evaluation.diagnostics import effective_rank, modality_gap
 from medtrim.experiments.gallery import counted
 from medtrim.experiments.report import SEVERAL
 from medtrim.experiments.results import EmbeddingMap, MapPoint
-from medtrim.search.agreement import disease_states, unmarked
 from medtrim.types import NO_FINDING, Annotation
 
 Vectors = NDArray[np.floating]

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from medtrim.evaluation.agreement import compare, disease_states, unmarked
 from medtrim.evaluation.ranking import rank_without_own, similarities, unit
 from medtrim.experiments.results import GalleryQuery, GalleryStudy
-from medtrim.search.agreement import compare, disease_states, unmarked
 from medtrim.types import DEFAULT_CONTRADICTIONS, DISEASES, NO_FINDING, Annotation, Contradictions, Finding, Study
 
 Picture = NDArray[np.uint8]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from medtrim.evaluation.agreement import FindingMark
 from medtrim.experiments.mining_facts import MiningFacts
-from medtrim.search.agreement import FindingMark
 
 Queries = Literal["abnormal", "normal", "all"]
 DIRECTIONS: tuple[str, ...] = ("image→text", "text→image", "image→image", "text→text")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medtrim.evaluation import annotations_of_column
-from medtrim.search.agreement import DiseaseState, disease_states
+from medtrim.evaluation.agreement import DiseaseState, disease_states
 from medtrim.types import DISEASES, Annotation
 from medtrim.types.tables import read_annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from medtrim.errors import ConfigError
-from medtrim.search.agreement import disease_states
+from medtrim.evaluation.agreement import disease_states
 from medtrim.types import NO_FINDING, SIDES, Finding
 
 ANY = "*"

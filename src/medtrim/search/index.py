@@ -22,8 +22,8 @@ from PIL import Image
 
 from medtrim.data import fit_square, load_image
 from medtrim.errors import ConfigError, ImageError, TableError
+from medtrim.evaluation.agreement import disease_states
 from medtrim.models import load_checkpoint
-from medtrim.search.agreement import disease_states
 from medtrim.search.encoder import QueryEncoder
 from medtrim.search.filters import facets
 from medtrim.search.store import FACTS_NAME, FORMAT, MODEL_NAME, TABLE_NAME, index_schema

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from medtrim.entities import Recognizer, load_ontology
 from medtrim.errors import ConfigError
+from medtrim.evaluation.agreement import Agreement, compare, unmarked
 from medtrim.models import load_checkpoint
-from medtrim.search.agreement import Agreement, compare, unmarked
 from medtrim.search.encoder import QueryEncoder
 from medtrim.search.filters import NO_FILTERS, Filters
 from medtrim.search.store import IndexedStudy, Neighbour, Side, StudyIndex

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from medtrim.search.agreement import FindingMark, unmarked
+from medtrim.evaluation.agreement import FindingMark, unmarked
 from medtrim.search.filters import Filters
 from medtrim.search.searcher import Hit, SearchResult
 from medtrim.search.store import Side

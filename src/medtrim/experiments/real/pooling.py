@@ -9,7 +9,7 @@ import numpy as np
 
 from medtrim.errors import TableError
 from medtrim.evaluation import Difference, EvaluationResult, Figure, compare
-from medtrim.experiments.suite.statistics import SeedBootstrap
+from medtrim.evaluation.statistics import SeedBootstrap
 
 
 @dataclass(frozen=True)

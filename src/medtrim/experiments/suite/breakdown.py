@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from medtrim.evaluation import PatientBootstrap
 from medtrim.evaluation.result import QUERIES
+from medtrim.evaluation.statistics import SeedBootstrap
 from medtrim.experiments.suite.conduct import SuiteRun
 from medtrim.experiments.suite.execute import EVALUATION
 from medtrim.experiments.suite.rows import Row
 from medtrim.experiments.suite.schema import Suite
-from medtrim.experiments.suite.statistics import SeedBootstrap
 from medtrim.types import DISEASES, Annotation
 from medtrim.types.tables import read_annotations, read_studies, read_table
 

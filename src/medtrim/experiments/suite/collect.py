@@ -9,12 +9,12 @@ import numpy as np
 
 from medtrim.errors import TableError
 from medtrim.evaluation import EvaluationResult, Figure, read_evaluation
+from medtrim.evaluation.statistics import Estimate, SeedBootstrap, holm
 from medtrim.experiments.suite.conduct import SuiteRun
 from medtrim.experiments.suite.execute import EVALUATION
 from medtrim.experiments.suite.headline import headline_keys
 from medtrim.experiments.suite.rows import Kind, Row
 from medtrim.experiments.suite.schema import Suite
-from medtrim.experiments.suite.statistics import Estimate, SeedBootstrap, holm
 
 BySeed = Mapping[int, EvaluationResult]
 NAN = float("nan")

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medtrim.evaluation import DIRECTION_NAMES, Embeddings, Reference, make_reference, top_studies
+from medtrim.evaluation.agreement import compare, unmarked
 from medtrim.experiments.gallery import Picture, data_uri
 from medtrim.experiments.results import GalleryQuery, GalleryStudy
-from medtrim.search.agreement import compare, unmarked
 from medtrim.types import Annotation, Contradictions, Study
 
 TOP = 5

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medtrim.search.agreement import compare, disease_states, unmarked
+from medtrim.evaluation.agreement import compare, disease_states, unmarked
 from medtrim.types import DEFAULT_CONTRADICTIONS, NO_FINDING, Finding
 
 LEFT_LARGE = Finding("pleural effusion", "present", ("large",), ("left",))
