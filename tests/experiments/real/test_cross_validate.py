@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from medtrim.errors import ConfigError
-from medtrim.evaluation import Embeddings, PatientBootstrap, evaluate_retrieval, make_reference
+from medtrim.evaluation import Embeddings, PatientBootstrap, make_reference
+from medtrim.evaluation.retrieval import retrieval_figures
 from medtrim.experiments.real import fold_run
 from medtrim.experiments.real.cohort import read_cohort
 from medtrim.experiments.real.cross_validate import CrossValidation, cross_validate, told_settings
@@ -63,7 +64,7 @@ def test_pooled_retrieval_is_the_mean_over_all_queries_of_all_folds(folds):
         ids = sorted(one.study_ids)
         ordered = one.select(ids)
         once = PatientBootstrap(ids, resamples=1, seed=0)
-        result = evaluate_retrieval(ordered.image, ordered.text, make_reference([known[s] for s in ids]), once)
+        result = retrieval_figures(ordered.image, ordered.text, make_reference([known[s] for s in ids]), once)
         parts.append({f.key: f for f in result.figures})
     for metric in ("disease P@10", "disease AUC", "R@5"):
         key = ("retrieval", metric, "i2t", "abnormal", "")

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from medtrim.evaluation import Embeddings, Figure, PatientBootstrap, evaluate_retrieval, make_reference
+from medtrim.evaluation import Embeddings, Figure, PatientBootstrap, make_reference
 from medtrim.evaluation.figures import QueryValues, figure_of, make_figure
 from medtrim.evaluation.label_figures import MACRO, mean_of_defined
+from medtrim.evaluation.retrieval import retrieval_figures
 from medtrim.evaluation.zero_shot import MIN_COUNT, disease_labels, enough
 from medtrim.experiments.real.folds import Folds
 
@@ -36,7 +37,7 @@ def pooled_retrieval(found: Sequence[Embeddings], folds: Folds, bootstrap: Patie
         reference = make_reference([known[s] for s in ids], contradictions=folds.contradictions)
         rows = np.array([place[s] for s in ids], np.int64)
         once = PatientBootstrap([str(i) for i in range(len(ids))], resamples=1, seed=0)
-        for table in evaluate_retrieval(ordered.image, ordered.text, reference, once).queries:
+        for table in retrieval_figures(ordered.image, ordered.text, reference, once).queries:
             for values in table.values:
                 key = (table.direction, table.group, values.metric)
                 parts.setdefault(key, []).append((rows[table.queries], values))
