@@ -241,7 +241,7 @@ def test_mined_triplets_are_of_the_training_studies(folds, tmp_path, monkeypatch
     monkeypatch.setattr(fold_run, "train", spied)
     with pytest.raises(KeyboardInterrupt):
         fold_run.run_fold(fold_run.FoldJob("paper", 1, 0, (1e-3,)), suite, folds, tmp_path / "out")
-    assert [path.name for path in seen] == ["training.triplets.parquet"]
+    assert [path.name for path in seen] == ["training.inputs.parquet"]
 
 
 def test_the_untrained_network_of_a_run_from_a_checkpoint_is_that_checkpoint(folds, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medtrim.training.triplet_dealer import TripletDealer
+from medtrim.training.triplet_batches import TripletBatchSampler
 
 
 class PlainDealer:
@@ -99,7 +99,7 @@ def test_makes_the_choices_of_plain_loops(count, studies, size, seed, shared, sp
     # A few studies are in most triplets, as rare positives are in mined ones.
     drawn = (studies * rng.random((count, 3)) ** spread).astype(np.int64)
     triplets = np.array([t for t in drawn if len(set(patients[t])) == 3], dtype=np.int64).reshape(-1, 3)
-    dealer = TripletDealer(triplets, patients, size=size, fillers=cycle(range(studies)))
+    dealer = TripletBatchSampler(triplets, patients, size=size, fillers=cycle(range(studies)))
     plain = PlainDealer(triplets.tolist(), patients.tolist(), size, cycle(range(studies)))
     assert [rows.tolist() for rows in dealer] == plain.deal()
     assert dealer.left == 0
@@ -107,14 +107,14 @@ def test_makes_the_choices_of_plain_loops(count, studies, size, seed, shared, sp
 
 def test_a_study_that_completes_several_triplets_joins_first():
     triplets = np.array([[0, 1, 2], [0, 1, 3], [0, 1, 4], [0, 2, 4], [5, 6, 7]])
-    dealer = TripletDealer(triplets, np.arange(9), size=4, fillers=cycle(range(9)))
+    dealer = TripletBatchSampler(triplets, np.arange(9), size=4, fillers=cycle(range(9)))
     assert [rows.tolist() for rows in dealer] == [[0, 1, 2, 4], [0, 1, 3, 2], [5, 6, 7, 3]]
 
 
 def test_a_seed_that_meets_a_patient_of_the_batch_waits_for_the_next():
     triplets = np.array([[0, 1, 2], [3, 4, 5], [6, 7, 8]])
     patients = np.array([0, 1, 2, 0, 3, 4, 5, 6, 7])  # studies 0 and 3 are of one patient
-    dealer = TripletDealer(triplets, patients, size=6, fillers=cycle(range(9)))
+    dealer = TripletBatchSampler(triplets, patients, size=6, fillers=cycle(range(9)))
     first, second = [rows.tolist() for rows in dealer]
     assert first == [0, 1, 2, 6, 7, 8]
     assert second[:3] == [3, 4, 5]
@@ -125,5 +125,5 @@ def test_more_unfit_seeds_than_are_tried_leave_no_triplet_out():
     # Every triplet holds another study of the first's patient, so that a batch has room for one seed only.
     triplets = np.array([[i, 200 + 2 * i, 201 + 2 * i] for i in range(150)])
     patients = np.concatenate([np.zeros(200, np.int64), np.arange(1, 401)])
-    dealer = TripletDealer(triplets, patients, size=6, fillers=cycle(range(200, 600)))
+    dealer = TripletBatchSampler(triplets, patients, size=6, fillers=cycle(range(200, 600)))
     assert [rows[0] for rows in dealer] == list(range(150))

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from medtrim.errors import ConfigError
 from medtrim.training.batches import ShuffledPlan
-from medtrim.training.triplet_dealer import TripletDealer
-from medtrim.training.triplet_plan import TripletPlan
-from medtrim.training.triplets import TripletIndex
+from medtrim.training.inputs import TripletIndex
+from medtrim.training.triplet_batches import TripletBatchSampler, TripletPlan
 
 
 def random_triplets(count, studies, seed=0):
@@ -62,7 +61,7 @@ def test_batches_hold_more_triplets_than_shuffled_ones():
 
 def test_seed_and_number_alone_decide_whatever_the_hash_seed():
     code = (
-        "import numpy as np; from medtrim.training.triplet_plan import TripletPlan; "
+        "import numpy as np; from medtrim.training.triplet_batches import TripletPlan; "
         "rng = np.random.default_rng(0); t = np.stack([rng.choice(40, 3, replace=False) for _ in range(80)]); "
         "p = TripletPlan(t, np.arange(40), size=12, seed=0, one_per_patient=True); "
         "print([p.rows(i).tolist() for i in range(30)])"
@@ -102,8 +101,8 @@ def test_a_resumed_or_copied_plan_goes_on_with_the_same_batches():
 
 def test_a_first_batch_of_many_triplets_needs_no_whole_epoch(monkeypatch):
     dealt = []
-    batch = TripletDealer._batch
-    monkeypatch.setattr(TripletDealer, "_batch", lambda self: dealt.append(1) or batch(self))
+    batch = TripletBatchSampler._batch
+    monkeypatch.setattr(TripletBatchSampler, "_batch", lambda self: dealt.append(1) or batch(self))
     make(np.random.default_rng(0).permuted(np.tile(np.arange(300), (2000, 1)), axis=1)[:, :3], 300).rows(4)
     assert len(dealt) == 5
 

@@ -1,28 +1,83 @@
-"""Deals shuffled triplets into batches of studies, greedily, in time about linear in the triplets."""
+"""Batches rich in mined triplets: B encoded studies serve as many triplets as they can."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
+from medtrim.errors import ConfigError
+from medtrim.training.batches import BatchPlan, Rows
 
 _OUT = -(1 << 30)  # gain of a study that cannot join: no number of triplets lifts it above 0
 _CHUNK = 256  # triplets looked at together for the next seed
 _TRIES = 64  # unused triplets that may turn out not to fit before a batch gives up on seeds
 
 
-class TripletDealer:
+class TripletPlan(BatchPlan):
+    """Fills each batch with triplets that share studies, so that B encoded studies serve many triplets.
+
+    The first epoch ends when every triplet has lain within a batch (`TripletBatchSampler`), and every other epoch
+    has as many batches as the first, so that a batch's epoch follows from its number: one that needs a few more
+    leaves its last triplets out, one that needs a few less begins anew. Batches are sampled when they are needed.
+
+    Args:
+        triplets: int [T 3], rows of studies (anchor, positive, negative).
+        others: as `BatchPlan`. With `one_per_patient`, triplets that hold two studies of a patient cannot be
+            used: `left_out` counts them.
+
+    Raises:
+        ConfigError: a batch holds fewer than three studies, or no triplet can be used.
+    """
+
+    def __init__(self, triplets: Rows, patients: Rows, *, size: int, seed: int, one_per_patient: bool) -> None:
+        super().__init__(patients, size=size, seed=seed, one_per_patient=one_per_patient)
+        owners = np.sort(self.patients[triplets], axis=1)
+        usable = (owners[:, 1:] != owners[:, :-1]).all(axis=1)
+        self.triplets = triplets[usable]
+        self.left_out = int((~usable).sum())
+        if size < 3 or not len(self.triplets):
+            raise ConfigError(
+                f"batch.sampler triplets: {len(self.triplets)} of {len(triplets)} triplets can be used in batches "
+                f"of {size} studies, each of another patient"
+            )
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of every epoch; samples the whole of the first one."""
+        return self._count(0)
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        return (0, index) if self._reaches(0, index) else divmod(index, self.batches_per_epoch)
+
+    def _sample(self, epoch: int) -> Iterator[Rows]:
+        rng = np.random.default_rng([self.seed, epoch])
+        if epoch == 0:
+            return iter(self._pass(rng))
+        return islice(self._passes(rng), self.batches_per_epoch)
+
+    def _passes(self, rng: np.random.Generator) -> Iterator[Rows]:
+        while True:
+            yield from self._pass(rng)
+
+    def _pass(self, rng: np.random.Generator) -> TripletBatchSampler:
+        shuffled = self.triplets[rng.permutation(len(self.triplets))]
+        return TripletBatchSampler(
+            shuffled, self.patients, size=self.size, fillers=_endless(rng, len(self.patients))
+        )
+
+
+class TripletBatchSampler:
     """One pass over triplets: each batch has B distinct studies, no two of a patient, and the pass ends when every
     triplet has lain within a batch.
 
     A batch grows by the first of these that there is:
 
     1. the study that completes most unused triplets; among equals the one that could complete one first;
-    2. the two missing studies of an unused triplet that touches the batch; members are asked in turn;
+    2. the two missing studies of an unused triplet that touches the batch; members are considered in turn;
     3. the three studies of the next unused triplet, in the given order;
     4. where none fits, studies of `fillers`.
 
@@ -66,7 +121,7 @@ class TripletDealer:
         self._rows: list[int] = []
         self._found = 0
         self._touched: list[NDArray[np.int32]] = []
-        self._asked: deque[int] = deque()
+        self._considered: deque[int] = deque()
 
     def _batch(self) -> Rows:
         seeds = self._seeds()
@@ -95,7 +150,7 @@ class TripletDealer:
 
     def _join(self, study: int) -> None:
         self._rows.append(study)
-        self._asked.append(study)
+        self._considered.append(study)
         self._inside[study] = True
         mates = self._mates.of(study)
         self._barred[mates] = True
@@ -137,13 +192,13 @@ class TripletDealer:
     def _next(self, seeds: Iterator[int]) -> int | None:
         """The next triplet to take in that lacks two studies, else three."""
         free = self._size - len(self._rows)
-        while free >= 2 and self._asked:
-            study = self._asked.popleft()
+        while free >= 2 and self._considered:
+            study = self._considered.popleft()
             near = self._touching[self._start[study] : self._stop[study]]
             near = near[self._missing[near] == 2]
             fits = np.count_nonzero(self._barred[self._triplets[near]], axis=1) == 1
             if fits.any():
-                self._asked.append(study)
+                self._considered.append(study)
                 return int(near[fits.argmax()])
         return next(seeds, None) if free >= 3 else None
 
@@ -183,3 +238,8 @@ class _Mates:
         if self._alone:
             return rows
         return np.concatenate([self._studies[self._start[row] : self._stop[row]] for row in rows])
+
+
+def _endless(rng: np.random.Generator, count: int) -> Iterator[int]:
+    while True:
+        yield from rng.permutation(count).tolist()
