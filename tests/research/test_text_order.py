@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from medtrim.errors import ConfigError, TableError
-from medtrim.experiments.real import text_order as room
-from medtrim.experiments.real.results import write_findings
-from medtrim.experiments.real.text_corpus import covered_terms, read_coded_reports, terms_of
-from medtrim.experiments.real.text_methods import TEXT_METHODS, TextTraining, rate_at, train_text_encoder
-from medtrim.experiments.real.text_order import TextOrderSettings, text_order
+from research import text_order as room
+from research.results import write_findings
+from research.text_corpus import covered_terms, read_coded_reports, terms_of
+from research.text_methods import TEXT_METHODS, TextTraining, rate_at, train_text_encoder
+from research.text_order import TextOrderSettings, text_order
 
 FINDINGS = ("pleural effusion", "cardiomegaly", "pneumothorax", "pulmonary edema")
 

@@ -5,14 +5,14 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from medtrim.cli import app
 from medtrim.errors import MedTrimError
+from research.__main__ import app
 
 runner = CliRunner()
 
 
 def run(*arguments: object):
-    return runner.invoke(app, ["experiment", *(str(a) for a in arguments)])
+    return runner.invoke(app, [str(a) for a in arguments])
 
 
 @pytest.fixture
@@ -46,16 +46,9 @@ def test_a_column_without_codes_is_named(reports, tmp_path):
     assert "column 'mesh'" in str(result.exception)
 
 
-def test_cross_validate_names_the_method_it_does_not_know(reports, tmp_path):
-    result = run("cross-validate", reports, "-o", tmp_path / "out", "--method", "klip")
-    assert isinstance(result.exception, MedTrimError)
-    assert "is 'clip' meant" in str(result.exception)
-
-
 def test_a_page_without_marks_is_refused_before_anything_is_read(reports, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# Results\n")
-    for command, name in (("text-order", "text-order"), ("cross-validate", "cross-validation")):
-        result = run(command, tmp_path / "no-such-table.csv", "-o", tmp_path / "out", "--into", page)
-        assert isinstance(result.exception, MedTrimError)
-        assert f"<!-- {name}:begin -->" in str(result.exception)
+    result = run("text-order", tmp_path / "no-such-table.csv", "-o", tmp_path / "out", "--into", page)
+    assert isinstance(result.exception, MedTrimError)
+    assert "<!-- text-order:begin -->" in str(result.exception)

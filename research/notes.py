@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from re import Pattern
 from typing import Any
 
@@ -52,8 +52,8 @@ class NoteRules:
 
 @cache
 def note_rules() -> NoteRules:
-    """The packaged rules."""
-    text = resources.files("medtrim.experiments.real").joinpath("note_rules.yaml").read_text(encoding="utf-8")
+    """The rules of `note_rules.yaml`."""
+    text = Path(__file__).parent.joinpath("note_rules.yaml").read_text(encoding="utf-8")
     values: dict[str, Any] = load_yaml(text, source="note_rules.yaml")
     headings = values["headings"]
     names = sorted((*headings["keep"], *headings["drop"]), key=len, reverse=True)

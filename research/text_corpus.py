@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +84,8 @@ def terms_of(codes: Sequence[str]) -> tuple[str, ...]:
 
 @cache
 def covered_headings() -> frozenset[str]:
-    """The packaged headings that stand for diseases of the meta-entity score."""
-    text = resources.files("medtrim.experiments.real").joinpath("covered_headings.yaml").read_text(encoding="utf-8")
+    """The headings that stand for diseases of the meta-entity score."""
+    text = Path(__file__).parent.joinpath("covered_headings.yaml").read_text(encoding="utf-8")
     return frozenset(load_yaml(text, source="covered_headings.yaml"))
 
 

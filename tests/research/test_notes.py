@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from medtrim.experiments.real.notes import note_rules
+from research.notes import note_rules
 
 
 @pytest.mark.parametrize(

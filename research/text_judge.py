@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from medtrim.evaluation import Figure, PatientBootstrap, make_reference
 from medtrim.evaluation.figures import figure_of, mean_values
 from medtrim.evaluation.ranking import similarities, unit
-from medtrim.experiments.real.ordering import by_query
-from medtrim.experiments.real.text_corpus import CodedReports
+from research.ordering import by_query
+from research.text_corpus import CodedReports
 
 Floats = NDArray[np.float64]
 TASK = "text order"

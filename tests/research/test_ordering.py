@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from medtrim.experiments.real.ordering import by_query, concordance, spearman
+from research.ordering import by_query, concordance, spearman
 
 LEVELS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=2, max_size=12)
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from medtrim.data import read_corpus
 from medtrim.errors import TableError
-from medtrim.experiments.real.notes import note_rules
 from medtrim.types import Reject, Sections, Study
+from research.notes import note_rules
 
 ZONES = "ABCDEF"
 # BrixIA's zones (Borghesi & Maroldi 2020): A, B, C are the upper, middle and lower third of the patient's right

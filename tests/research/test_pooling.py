@@ -5,8 +5,8 @@ import pytest
 
 from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation import Figure
-from medtrim.experiments.real.pooling import differences, pool_method
-from medtrim.experiments.real.results import Column, Findings, insert_findings, markdown
+from research.pooling import differences, pool_method
+from research.results import Column, Findings, insert_findings, markdown
 
 
 def figure(value, seed, patients=40):

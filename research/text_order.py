@@ -16,21 +16,20 @@ from numpy.typing import NDArray
 
 from medtrim.errors import ConfigError
 from medtrim.evaluation import embed_texts
-from medtrim.experiments.real.pooling import PooledMethod, pool_method
-from medtrim.experiments.real.results import Column, Findings
-from medtrim.experiments.real.text_corpus import CodedReports
-from medtrim.experiments.real.text_judge import TASK, Floats, TextJudge, cosine_matrix
-from medtrim.experiments.real.text_methods import (
+from medtrim.objectives import objective_options
+from medtrim.types import Provenance, medtrim_version
+from medtrim.types.tables import Progress, no_progress, write_table
+from research.files import digest, read_json, write_json
+from research.pooling import PooledMethod, pool_method
+from research.results import Column, Findings
+from research.text_corpus import CodedReports
+from research.text_judge import TASK, Floats, TextJudge, cosine_matrix
+from research.text_methods import (
     TEXT_METHODS,
     TextTraining,
     new_text_encoder,
     train_text_encoder,
 )
-from medtrim.experiments.suite.plan import digest
-from medtrim.experiments.suite.runner import read_json, write_json
-from medtrim.objectives import objective_options
-from medtrim.types import Provenance, medtrim_version
-from medtrim.types.tables import Progress, no_progress, write_table
 
 Stage = Callable[[str], Progress]
 NAME = "text-order"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from medtrim.errors import TableError
-from medtrim.experiments.real.cohort import assign_folds, join_patients, read_cohort
 from medtrim.types import Study
+from research.cohort import assign_folds, join_patients, read_cohort
 
 
 def write(path, rows):
