@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medtrim.cli import devices
-from medtrim.cli.console import out, progress_bar, report_rejects, say, warn
+from medtrim.cli.console import lock_outputs, out, progress_bar, report_rejects, say, warn
 
 if TYPE_CHECKING:
     from medtrim.evaluation import EvaluationResult, Figure
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
+    context: typer.Context,
     checkpoint: Annotated[str, typer.Argument(help="Checkpoint folder, or a hub name.")],
     studies: Annotated[Path, typer.Option(help="Studies table, or a corpus whose studies have a split.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for metrics.parquet, evaluation.json …")],
@@ -49,6 +50,10 @@ def evaluate(
     strict: Annotated[bool, typer.Option(help="Exit with an error if a study was left out.")] = False,
 ) -> None:
     """Judge a checkpoint: retrieval in four directions, zero-shot and linear-probe classification."""
+    from medtrim.types.outputs import check_output_folder
+
+    check_output_folder(output)
+    lock_outputs(context, output)
     from medtrim.cli.evaluation_input import read_input, read_truth
     from medtrim.data import ImageCache
     from medtrim.evaluation import EvaluationOptions, write_evaluation
@@ -56,11 +61,9 @@ def evaluate(
     from medtrim.evaluation.prompts import load_prompts
     from medtrim.models import load_checkpoint
     from medtrim.types import Provenance
-    from medtrim.types.outputs import check_output_folder
     from medtrim.types.tables import rejects_to_table, write_table
 
     place = devices.choose_device(device)
-    check_output_folder(output)
     truth = read_truth(studies, annotations, truth_column)
     read = read_input(studies, (split,))
     bundle = load_checkpoint(checkpoint)

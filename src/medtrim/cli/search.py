@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medtrim.cli import devices
-from medtrim.cli.console import out, progress_bar, report_rejects, say, warn
+from medtrim.cli.console import lock_outputs, out, progress_bar, report_rejects, say, warn
 from medtrim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
 
 
 def index(
+    context: typer.Context,
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
     studies: Annotated[Path, typer.Argument(help="Studies table, or anything `medtrim data import` reads.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the index.")],
@@ -54,15 +55,17 @@ def index(
     strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
 ) -> None:
     """Embed studies with a trained model and make them searchable."""
+    from medtrim.types.outputs import check_output_folder
+
+    check_output_folder(output)
+    lock_outputs(context, output)
     from medtrim.data import read_corpus, select_split
     from medtrim.entities import annotate_corpus, split_sections
     from medtrim.search.index import build_index
     from medtrim.types import Provenance
-    from medtrim.types.outputs import check_output_folder
     from medtrim.types.tables import read_annotations, rejects_to_table, write_table
 
     place = devices.choose_device(device)
-    check_output_folder(output)
     _quiet()
     reading = read_corpus(studies, split_sections=split_sections, patients="optional")
     chosen = select_split(reading.studies, split) if split else list(reading.studies)
