@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from medtrim.errors import ConfigError
+from medtrim.search.admission import Limits
 from medtrim.search.guard import check_exposure, is_loopback
 from medtrim.search.searcher import Searcher
 from medtrim.search.server import create_app
@@ -21,7 +22,7 @@ HERE = "http://127.0.0.1:8017"
 
 @pytest.fixture
 def client(searcher: Searcher) -> Iterator[TestClient]:
-    with TestClient(create_app(searcher, max_upload=50_000), base_url=HERE) as client:
+    with TestClient(create_app(searcher, limits=Limits(max_body=50_000)), base_url=HERE) as client:
         yield client
 
 

@@ -40,6 +40,7 @@ COMMANDS: tuple[str, ...] = (
     "experiment",
     "real_data",
     "search",
+    "serve",
 )
 
 

@@ -55,6 +55,13 @@ def progress_bar(description: str) -> Iterator[ProgressCall]:
         yield update
 
 
+def quiet_loading() -> None:
+    """Keep transformers' own bars off the terminal: they say how weights load, not what the user waits for."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def report_rejects(count: int, path: str, *, strict: bool) -> None:
     """Say how many records were rejected and where they are listed; exit 1 when `strict`."""
     if not count:
