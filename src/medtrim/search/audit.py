@@ -55,7 +55,6 @@ class AuditTrail:
         with self._lock:
             while content:  # a full disk or a signal may end a write early
                 content = content[os.write(self._file, content) :]
-            os.fsync(self._file)
 
     def close(self) -> None:
         """Close the file."""
