@@ -13,6 +13,7 @@ from medtrim.data import ImageLimits
 from medtrim.data.images import decode, strict_decoding
 from medtrim.errors import ImageError, MedTrimError, TableError
 from medtrim.search.guard import Guard
+from medtrim.search.query import Query as SearchQuery
 from medtrim.search.searcher import Searcher
 from medtrim.search.wire import MAX_TEXT, About, Answer, Options, StudyQuery, TextQuery
 from medtrim.types import medtrim_version
@@ -56,15 +57,16 @@ def create_app(searcher: Searcher, *, token: str | None = None, max_upload: int 
 
     @app.post("/api/search/text")
     def by_text(query: TextQuery) -> Answer:
-        found = searcher.by_text(query.text, against=query.against, k=query.k, filters=query.filters)
-        return Answer.of(found)
+        return Answer.of(
+            searcher.search(SearchQuery(query.text, against=query.against, k=query.k, filters=query.filters))
+        )
 
     @app.post("/api/search/study")
     def by_study(query: StudyQuery) -> Answer:
-        found = searcher.by_study(
-            query.study_id, using=query.using, against=query.against, k=query.k, filters=query.filters
+        asked = SearchQuery(
+            study_id=query.study_id, using=query.using, against=query.against, k=query.k, filters=query.filters
         )
-        return Answer.of(found)
+        return Answer.of(searcher.search(asked))
 
     @app.post("/api/search/image")
     async def by_image(request: Request, options: Annotated[Options, Query()]) -> Answer:
@@ -89,7 +91,8 @@ def _answer_image(searcher: Searcher, content: bytes, options: Options, limits: 
         raise ImageError("upload", "the upload is empty")
     with strict_decoding():
         picture = decode(content, study_id="upload", limits=limits)
-    return Answer.of(searcher.by_image(picture, against=options.against, k=options.k, filters=options.filters))
+    asked = SearchQuery(image=picture, against=options.against, k=options.k, filters=options.filters)
+    return Answer.of(searcher.search(asked))
 
 
 def _add_page(app: FastAPI, path: str, name: str, kind: str) -> None:

@@ -110,7 +110,7 @@ class Answer(BaseModel):
     @classmethod
     def of(cls, result: SearchResult) -> Answer:
         """The wire form of a search result."""
-        said = unmarked(result.findings) if result.findings else ()
+        said = unmarked(result.findings) if any(f.assertion != "absent" for f in result.findings) else ()
         return cls(query=[MarkJson.of(m) for m in said], hits=[HitJson.of(h) for h in result.hits])
 
 
