@@ -37,7 +37,9 @@ def test_another_host_name_is_refused_without_a_token(searcher: Searcher) -> Non
             assert client.get("/api/about").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/app.js", "/api/about", "/api/images/0", "/openapi.json", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/", "/app.js", "/api/about", "/api/studies/0/thumbnail", "/openapi.json", "/nowhere"]
+)
 def test_every_request_needs_the_token(guarded: TestClient, path: str) -> None:
     refused = guarded.get(path)
     assert refused.status_code == 401
@@ -63,9 +65,7 @@ def test_every_request_needs_the_token(guarded: TestClient, path: str) -> None:
 )
 def test_a_wrong_token_is_refused(guarded: TestClient, header: str) -> None:
     assert guarded.get("/api/about", headers={"authorization": header}).status_code == 401
-    assert (
-        guarded.post("/api/search/text", json={"text": "x"}, headers={"authorization": header}).status_code == 401
-    )
+    assert guarded.post("/api/search", json={"text": "x"}, headers={"authorization": header}).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_guarded_or_local_door_is_fine() -> None:
 )
 def test_a_page_of_another_origin_cannot_ask(client: TestClient, headers: dict[str, str]) -> None:
     """A form or script elsewhere can send requests without reading answers, and each would cost a decoding."""
-    for path in ("/api/search/image", "/api/search/text", "/nowhere"):
+    for path in ("/api/search/image", "/api/search", "/nowhere"):
         refused = client.post(path, content=b"x", headers=headers)
         assert refused.status_code == 403
         assert "content-security-policy" in refused.headers
@@ -126,7 +126,7 @@ def test_a_page_of_another_origin_cannot_ask(client: TestClient, headers: dict[s
 
 @pytest.mark.parametrize("headers", [{}, {"origin": HERE}, {"origin": HERE, "sec-fetch-site": "same-origin"}])
 def test_the_page_itself_and_programs_can_ask(client: TestClient, headers: dict[str, str]) -> None:
-    assert client.post("/api/search/text", json={"text": "x"}, headers=headers).status_code == 200
+    assert client.post("/api/search", json={"text": "x"}, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])

@@ -49,13 +49,13 @@ def test_about_names_size_and_diseases(client: TestClient) -> None:
 
 
 def test_search_by_text(client: TestClient) -> None:
-    answer = client.post("/api/search/text", json={"text": "Large left pleural effusion.", "k": 6}).json()
-    assert answer["query"][0]["disease"] == "pleural effusion"
+    answer = client.post("/api/search", json={"text": "Large left pleural effusion.", "k": 6}).json()
+    assert answer["chips"]["must"][0]["disease"] == "pleural effusion"
     hits = {hit["study_id"]: hit for hit in answer["hits"]}
     assert hits["s0"]["marks"][0]["verdict"] == "agrees"
     assert hits["s1"]["conflicts"] == ["side", "severity"]
-    assert hits["s0"]["findings"] == "Large left pleural effusion."
-    picture = client.get(f"/api/images/{hits['s0']['row']}")
+    assert hits["s0"]["report"][0]["parts"] == [{"text": "Large left pleural effusion.", "findings": []}]
+    picture = client.get(f"/api/studies/{hits['s0']['row']}/thumbnail")
     assert picture.headers["content-type"] == "image/jpeg"
     assert picture.content.startswith(b"\xff\xd8")
 
@@ -71,21 +71,21 @@ def test_search_by_image(client: TestClient, corpus: Corpus) -> None:
 
 def test_search_by_study_with_filter(client: TestClient) -> None:
     query = {"study_id": "s0", "using": "text", "against": "text", "disease": "pleural effusion", "side": "right"}
-    answer = client.post("/api/search/study", json=query).json()
+    answer = client.post("/api/search", json=query).json()
     assert [hit["study_id"] for hit in answer["hits"]] == ["s1"]
 
 
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
-        ("/api/search/text", {"text": ""}, 422),
-        ("/api/search/text", {"text": "   "}, 422),
-        ("/api/search/text", {"text": "x" * 4001}, 422),
-        ("/api/search/text", {"text": "x", "k": 0}, 422),
-        ("/api/search/text", {"text": "x", "k": 101}, 422),
-        ("/api/search/text", {"text": "x", "disease": "gout"}, 422),
-        ("/api/search/text", {"text": "x", "extra": 1}, 422),
-        ("/api/search/study", {"study_id": "nobody"}, 404),
+        ("/api/search", {"text": ""}, 422),
+        ("/api/search", {"text": "   "}, 422),
+        ("/api/search", {"text": "x" * 4001}, 422),
+        ("/api/search", {"text": "x", "k": 0}, 422),
+        ("/api/search", {"text": "x", "k": 101}, 422),
+        ("/api/search", {"text": "x", "disease": "gout"}, 422),
+        ("/api/search", {"text": "x", "extra": 1}, 422),
+        ("/api/search", {"study_id": "nobody"}, 404),
     ],
 )
 def test_bad_queries_are_answered_with_the_reason(
@@ -113,7 +113,7 @@ def test_a_body_without_announced_length_is_cut_off(client: TestClient) -> None:
 
     assert client.post("/api/search/image", content=chunks()).status_code == 413
     as_json = {"content-type": "application/json"}
-    assert client.post("/api/search/text", content=chunks(), headers=as_json).status_code == 413
+    assert client.post("/api/search", content=chunks(), headers=as_json).status_code == 413
 
 
 @pytest.mark.parametrize("length", ["-1", "many", "1e3"])
@@ -142,7 +142,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("path", ["/api/search/text", "/api/search/study", "/api/search/image"])
+@pytest.mark.parametrize("path", ["/api/search", "/api/search/image", "/api/preview"])
 @pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_body_gives_a_500_or_reaches_the_log(
     client: TestClient, path: str, body: bytes, caplog: pytest.LogCaptureFixture
@@ -157,7 +157,7 @@ def test_no_body_gives_a_500_or_reaches_the_log(
 
 @pytest.mark.parametrize("row", ["-1", "9223372036854775807", "9223372036854775808", "1e3", "NaN", "%00", "99999"])
 def test_no_address_gives_a_500(client: TestClient, row: str) -> None:
-    answer = client.get(f"/api/images/{row}")
+    answer = client.get(f"/api/studies/{row}/thumbnail")
     assert answer.status_code in (404, 422)
     assert "content-security-policy" in answer.headers
 
@@ -165,9 +165,13 @@ def test_no_address_gives_a_500(client: TestClient, row: str) -> None:
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(max_size=60), disease=st.text(max_size=20), study=st.text(min_size=1, max_size=30))
 def test_any_characters_can_be_asked_for(client: TestClient, text: str, disease: str, study: str) -> None:
-    for path, body in (("text", {"text": text, "disease": disease}), ("study", {"study_id": study})):
+    for body in (
+        {"text": text, "disease": disease},
+        {"study_id": study},
+        {"text": text, "must": [{"other": [text]}]},
+    ):
         encoded = json.dumps(body).encode()
-        answer = client.post(f"/api/search/{path}", content=encoded, headers={"content-type": "application/json"})
+        answer = client.post("/api/search", content=encoded, headers={"content-type": "application/json"})
         assert answer.status_code in (200, 404, 422)
 
 
@@ -175,7 +179,7 @@ def test_refusals_are_json_with_the_headers_of_every_answer(client: TestClient) 
     for method, path, status in (
         ("GET", "/nowhere", 404),
         ("DELETE", "/api/about", 405),
-        ("GET", "/api/search/text", 405),
+        ("GET", "/api/search", 405),
         ("TRACE", "/", 405),
     ):
         answer = client.request(method, path)
@@ -185,7 +189,7 @@ def test_refusals_are_json_with_the_headers_of_every_answer(client: TestClient) 
 
 
 def test_metrics_count_answers_without_naming_what_was_asked(client: TestClient) -> None:
-    client.post("/api/search/study", json={"study_id": "secret-id"})
+    client.post("/api/search", json={"study_id": "secret-id"})
     client.get("/secret-path")
     page = client.get("/metrics").text
     assert re.search(r'medtrim_requests_total\{path="/api/search",status="404"\} [1-9]', page)
@@ -200,8 +204,8 @@ def test_the_audit_trail_says_who_was_shown_what(searcher: Searcher, tmp_path: P
     try:
         with TestClient(create_app(searcher, audit=trail), base_url=HERE) as client:
             query = {"text": "Large left pleural effusion.", "k": 2}
-            hits = client.post("/api/search/text", json=query, headers={"x-remote-user": "ada"}).json()["hits"]
-            client.post("/api/search/text", json={"text": ""})
+            hits = client.post("/api/search", json=query, headers={"x-remote-user": "ada"}).json()["hits"]
+            client.post("/api/search", json={"text": ""})
     finally:
         trail.close()
     lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
@@ -214,7 +218,7 @@ def test_nothing_is_shown_that_cannot_be_recorded(searcher: Searcher, tmp_path: 
     trail = AuditTrail(tmp_path / "audit.jsonl")
     trail.close()
     with TestClient(create_app(searcher, audit=trail), base_url=HERE) as client:
-        answer = client.post("/api/search/text", json={"text": "Large left pleural effusion."})
+        answer = client.post("/api/search", json={"text": "Large left pleural effusion."})
     assert answer.status_code == 503
     assert "hits" not in answer.text
 
@@ -222,9 +226,9 @@ def test_nothing_is_shown_that_cannot_be_recorded(searcher: Searcher, tmp_path: 
 def test_nothing_that_is_asked_or_answered_is_logged(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with caplog.at_level(logging.INFO):
-        client.post("/api/search/text", json={"text": "Large left pleural effusion."})
-        client.post("/api/search/study", json={"study_id": "s0"})
-        client.post("/api/search/study", json={"study_id": "secret-id"})
+        client.post("/api/search", json={"text": "Large left pleural effusion."})
+        client.post("/api/search", json={"study_id": "s0"})
+        client.post("/api/search", json={"study_id": "secret-id"})
     said = " ".join(r.getMessage() for r in caplog.records if not r.name.startswith("httpx"))
     assert "effusion" not in said
     assert "secret-id" not in said

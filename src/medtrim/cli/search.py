@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medtrim.cli import devices
-from medtrim.cli.console import out, progress_bar, quiet_loading, report_rejects, say
+from medtrim.cli.console import out, progress_bar, quiet_loading, report_rejects, say, warn
 from medtrim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def search(
             raise ConfigError(f"{name} must be image or text, not {value!r}")
     from medtrim.data import load_image
     from medtrim.search import Filters
+    from medtrim.search.query import Query
     from medtrim.search.searcher import Searcher
     from medtrim.search.store import StudyIndex
     from medtrim.search.wire import Answer
@@ -113,11 +114,11 @@ def search(
     searcher = Searcher.open(StudyIndex(index), device=devices.choose_device(device))
     common: dict[str, Any] = {"against": against, "k": k, "filters": Filters(disease, side)}
     if text is not None:
-        result = searcher.by_text(text, **common)
+        result = searcher.search(Query(text, **common))
     elif image is not None:
-        result = searcher.by_image(load_image(image, study_id=image.name), **common)
+        result = searcher.search(Query(image=load_image(image, study_id=image.name), **common))
     else:
-        result = searcher.by_study(study or "", using=using, **common)  # type: ignore[arg-type]
+        result = searcher.search(Query(study_id=study or "", using=using, **common))  # type: ignore[arg-type]
     if as_json:
         out.print(json.dumps(Answer.of(result).model_dump(), ensure_ascii=False), markup=False, soft_wrap=True)
     else:
@@ -127,10 +128,10 @@ def search(
 def _show(result: SearchResult) -> None:
     from rich.table import Table
 
-    if result.findings:
-        from medtrim.evaluation.agreement import unmarked
-
-        say("query: " + ", ".join(mark.words for mark in unmarked(result.findings)))
+    if result.wanted:
+        say("query: " + ", ".join(asked.words for asked in result.wanted.all))
+    for notice in result.notices:
+        warn(notice.text)
     table = Table("rank", "study", "similarity", "findings", "missing", box=None, pad_edge=False)
     for rank, hit in enumerate(result.hits, start=1):
         marks = ", ".join(_coloured(mark) for mark in hit.agreement.marks)

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from medtrim.data import ImageLimits
-from medtrim.data.images import decode, strict_decoding
+from medtrim.data.images import strict_decoding
 from medtrim.errors import ImageError, MedTrimError, TableError
 from medtrim.search.admission import Admission, Limits
 from medtrim.search.audit import AuditTrail
 from medtrim.search.guard import Guard
 from medtrim.search.metrics import Metrics
-from medtrim.search.searcher import Searcher, SearchResult
-from medtrim.search.wire import MAX_TEXT, About, Answer, Options, StudyQuery, TextQuery
+from medtrim.search.pictures import as_png, decode_upload, model_square, preview
+from medtrim.search.query import Query as SearchQuery
+from medtrim.search.searcher import Searcher
+from medtrim.search.wire import MAX_TEXT, About, Answer, Options, PreviewJson, SearchRequest
 from medtrim.types import medtrim_version
 
-MAX_PIXELS = 40_000_000
 MAX_ROW = 2**63 - 1
 WEB = {
     "/": ("index.html", "text/html"),
@@ -44,6 +43,7 @@ def create_app(
     token: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
     audit: AuditTrail | None = None,
+    viewer_url: str = "",
 ) -> Guard:
     """The server's application. Nothing that it is sent or sends is logged.
 
@@ -52,14 +52,17 @@ def create_app(
         token: what every request must carry; None where only this machine can ask (see `guard.check_exposure`).
         limits: how much it takes on at a time.
         audit: where it is written who was shown which studies.
+        viewer_url: address of a study in the hospital's own viewer, with `{study_id}` in it (see `check_viewer`).
     """
     metrics = Metrics(len(searcher.index))
-    admission = Admission(_api(searcher, limits, metrics, audit), limits=limits)
+    admission = Admission(_api(searcher, limits, metrics, audit, viewer_url), limits=limits)
     metrics.watch(admission)
     return Guard(admission, token=token, observe=metrics.observe)
 
 
-def _api(searcher: Searcher, limits: Limits, metrics: Metrics, audit: AuditTrail | None) -> FastAPI:
+def _api(
+    searcher: Searcher, limits: Limits, metrics: Metrics, audit: AuditTrail | None, viewer_url: str
+) -> FastAPI:
     app = FastAPI(
         title="MedTrim search",
         version=medtrim_version(),
@@ -67,7 +70,6 @@ def _api(searcher: Searcher, limits: Limits, metrics: Metrics, audit: AuditTrail
         redoc_url=None,
         lifespan=_decoding_strictly,
     )
-    image_limits = ImageLimits(max_bytes=limits.max_body, max_pixels=MAX_PIXELS)
     _add_error_answers(app)
     _add_probes(app, searcher, metrics)
     for path, (name, kind) in WEB.items():
@@ -81,7 +83,8 @@ def _api(searcher: Searcher, limits: Limits, metrics: Metrics, audit: AuditTrail
         except OSError as error:
             raise HTTPException(503, "the audit trail cannot be written, so nothing is shown") from error
 
-    def answered(request: Request, found: SearchResult) -> Answer:
+    def answered(request: Request, query: SearchQuery) -> Answer:
+        found = searcher.search(query)
         shown(request, "search", [hit.study.study_id for hit in found.hits])
         return Answer.of(found)
 
@@ -91,41 +94,49 @@ def _api(searcher: Searcher, limits: Limits, metrics: Metrics, audit: AuditTrail
             medtrim=medtrim_version(),
             studies=len(searcher.index),
             diseases=list(searcher.index.diseases),
+            vocabulary={axis: list(levels) for axis, levels in searcher.contradictions.axes.items()},
+            facts={},
+            viewer_url=viewer_url,
             max_text=MAX_TEXT,
             max_upload=limits.max_body,
         )
 
-    @app.post("/api/search/text")
-    def by_text(query: TextQuery, request: Request) -> Answer:
-        found = searcher.by_text(query.text, against=query.against, k=query.k, filters=query.filters)
-        return answered(request, found)
-
-    @app.post("/api/search/study")
-    def by_study(query: StudyQuery, request: Request) -> Answer:
-        found = searcher.by_study(
-            query.study_id, using=query.using, against=query.against, k=query.k, filters=query.filters
-        )
-        return answered(request, found)
+    @app.post("/api/search")
+    def search(asked: SearchRequest, request: Request) -> Answer:
+        return answered(request, asked.query(max_bytes=limits.max_body))
 
     @app.post("/api/search/image")
     async def by_image(request: Request, options: Annotated[Options, Query()]) -> Answer:
         content = await request.body()
 
         def work() -> Answer:
-            picture = _decode(content, image_limits)
-            found = searcher.by_image(picture, against=options.against, k=options.k, filters=options.filters)
-            return answered(request, found)
+            picture = decode_upload(content, max_bytes=limits.max_body)
+            return answered(request, SearchQuery(image=picture, **options.common()))
 
         return await run_in_threadpool(work)
 
-    @app.get("/api/images/{row}")
-    def image(row: Annotated[int, Path(ge=0, le=MAX_ROW)]) -> Response:
+    @app.post("/api/preview")
+    async def upload_preview(request: Request) -> PreviewJson:
+        content = await request.body()
+        return await run_in_threadpool(_preview, content, limits.max_body, searcher.encoder.bundle.image_size)
+
+    @app.get("/api/studies/{row}/thumbnail")
+    def thumbnail(row: Annotated[int, Path(ge=0, le=MAX_ROW)]) -> Response:
         content = searcher.index.thumbnail(row)
         if content is None:
             raise TableError("no such picture")
         return Response(content, media_type="image/jpeg")
 
     return app
+
+
+def _preview(content: bytes, max_bytes: int, side: int) -> PreviewJson:
+    picture = decode_upload(content, max_bytes=max_bytes)
+    height, width = picture.shape
+    shown, square = as_png(preview(picture)), as_png(model_square(picture, side))
+    return PreviewJson(
+        width=width, height=height, preview=b64encode(shown).decode(), image=b64encode(square).decode()
+    )
 
 
 @asynccontextmanager
@@ -179,12 +190,6 @@ def _add_page(app: FastAPI, path: str, name: str, kind: str) -> None:
     @app.get(path, include_in_schema=False)
     def page() -> Response:
         return Response(content, media_type=kind)
-
-
-def _decode(content: bytes, limits: ImageLimits) -> NDArray[np.uint8]:
-    if not content:
-        raise ImageError("upload", "the upload is empty")
-    return decode(content, study_id="upload", limits=limits)
 
 
 def _fault(error: dict[str, Any]) -> str:
