@@ -39,6 +39,7 @@ COMMANDS: tuple[str, ...] = (
     "evaluate",
     "experiment",
     "search",
+    "serve",
 )
 
 
