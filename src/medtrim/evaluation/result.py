@@ -17,7 +17,8 @@ from medtrim.evaluation.figures import Figure
 from medtrim.evaluation.fingerprint import Parts
 from medtrim.evaluation.retrieval import QueryTable
 from medtrim.types import Provenance
-from medtrim.types.tables import atomic_path, read_table, write_table
+from medtrim.types.jsonfile import write_json
+from medtrim.types.tables import read_table, write_table
 
 METRICS, REPLICATES, QUERIES, EMBEDDINGS, SUMMARY = (
     "metrics.parquet",
@@ -107,24 +108,23 @@ def write_evaluation(result: EvaluationResult, folder: Path | str) -> None:
     write_table(_query_table(result), folder / QUERIES, provenance)
     if result.embeddings is not None:
         write_embeddings(result.embeddings, folder / EMBEDDINGS, provenance)
-    with atomic_path(folder / SUMMARY) as part:
-        part.write_text(json.dumps(summary(result), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / SUMMARY, summary(result))
 
 
 def summary(result: EvaluationResult) -> dict[str, Any]:
-    """The JSON summary; undefined numbers are null, as JSON knows no NaN."""
-    figures = []
-    for figure in result.figures:
-        row = asdict(figure)
-        del row["replicates"]
-        figures.append({k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()})
+    """The JSON summary."""
     return {
         "method": result.method,
         "fingerprint": result.fingerprint,
         "task_fingerprints": {task: dict(parts) for task, parts in result.task_fingerprints.items()},
         "facts": dict(result.facts),
-        "figures": figures,
+        "figures": [plain_figure(figure) for figure in result.figures],
     }
+
+
+def plain_figure(figure: Figure) -> dict[str, Any]:
+    """A figure as plain data, without its replicates."""
+    return {name: value for name, value in asdict(figure).items() if name != "replicates"}
 
 
 def read_evaluation(folder: Path | str) -> EvaluationResult:

@@ -27,7 +27,6 @@ from medtrim.experiments.real.folds import Folds
 from medtrim.experiments.suite.execute import mine
 from medtrim.experiments.suite.plan import RunSpec, digest, make_spec
 from medtrim.experiments.suite.resolve import resolved_training, training_config
-from medtrim.experiments.suite.runner import read_json, write_json
 from medtrim.experiments.suite.schema import Suite
 from medtrim.experiments.validation import mean_retrieval
 from medtrim.mining.reading import read_encoded
@@ -36,6 +35,7 @@ from medtrim.models import EncoderBundle, build_dual_encoder, load_checkpoint
 from medtrim.training import TrainConfig, train
 from medtrim.training.prepare import model_config
 from medtrim.types import DISEASES, NO_FINDING, Provenance, medtrim_version
+from medtrim.types.jsonfile import read_json, write_json
 from medtrim.types.tables import write_table
 
 UNTRAINED = "untrained"

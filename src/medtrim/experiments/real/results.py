@@ -13,8 +13,8 @@ import pyarrow as pa
 from medtrim.errors import ConfigError
 from medtrim.evaluation import Difference, Figure
 from medtrim.experiments.real.pooling import PooledMethod, differences
-from medtrim.experiments.suite.runner import write_json
 from medtrim.types import Provenance
+from medtrim.types.jsonfile import write_json
 from medtrim.types.tables import atomic_path, write_table
 
 RESULTS, DIFFERENCES, SUMMARY, TABLE = "results.parquet", "differences.parquet", "results.json", "table.md"

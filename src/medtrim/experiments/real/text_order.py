@@ -27,9 +27,9 @@ from medtrim.experiments.real.text_methods import (
     train_text_encoder,
 )
 from medtrim.experiments.suite.plan import digest
-from medtrim.experiments.suite.runner import read_json, write_json
 from medtrim.objectives import objective_options
 from medtrim.types import Provenance, medtrim_version
+from medtrim.types.jsonfile import read_json, write_json
 from medtrim.types.tables import Progress, no_progress, write_table
 
 Stage = Callable[[str], Progress]
