@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 
 from medtrim.data import ImageCache, check_images, load_square
-from medtrim.data.cache import PIXELS_NAME
-from medtrim.data.cache_index import INDEX_NAME, JOURNAL_NAME
+from medtrim.data.cache_index import INDEX_NAME, JOURNAL_NAME, PIXELS_NAME
 from medtrim.errors import ConfigError, TableError
 from medtrim.types import Study
 

@@ -64,7 +64,7 @@ def test_columns_batch_and_image_size_are_found_at_once(recipe, corpus_folder, t
     )
     found = said(config)
     for part in (
-        "data.annotations: annotations: missing column 'findings' (is 'finding' meant?)",
+        "data.annotations: annotations: missing column 'findings', is 'finding' meant?",
         "data.triplets: triplets: missing column 'negative'",
         "batch.size is 400, but the training split has only 40 patients",
         "data.image_root: of 48 training studies none has an image file",

@@ -108,8 +108,9 @@ def cross_validate(
     from medtrim.experiments.real.results import check_marks
     from medtrim.experiments.suite.prepare import image_size_of
     from medtrim.experiments.suite.resolve import training_config
-    from medtrim.training.load import merge, parse_overrides
+    from medtrim.training.load import parse_overrides
     from medtrim.types.outputs import check_output_folder
+    from medtrim.types.settings import merge
 
     check_output_folder(output)
     if into is not None:

@@ -62,7 +62,8 @@ def train(
 ) -> None:
     """Train an image and a text encoder so that alike studies lie close together."""
     from medtrim.training import load_config, parse_overrides
-    from medtrim.training.load import check_config, merge
+    from medtrim.training.load import check_config
+    from medtrim.types.settings import merge
 
     flags = {
         "recipe": recipe or (None if config else "tiny-cpu"),

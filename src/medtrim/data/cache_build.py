@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from medtrim.data.cache import PIXELS_NAME, ImageCache
 from medtrim.data.cache_index import (
+    PIXELS_NAME,
     CacheEntry,
     CacheFormat,
     append_journal,
@@ -32,24 +32,20 @@ _BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True)
-class CacheBuild:
-    """A cache brought up to date. Unpacks into `cache, rejects`.
+class CacheUpdate:
+    """What bringing a cache up to date came to.
 
     Attributes:
+        rejects: one for every study without a usable image.
         decoded: images decoded in this run.
         reused: images that were there already, unchanged.
         changed: ids of studies that were there and whose source had changed; they are decoded anew.
     """
 
-    cache: ImageCache
     rejects: tuple[Reject, ...]
     decoded: int
     reused: int
     changed: tuple[str, ...]
-
-    def __iter__(self) -> Iterator[object]:
-        yield self.cache
-        yield self.rejects
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +58,7 @@ class _Job:
     known: CacheEntry | None
 
 
-def build_cache(
+def update_cache(
     studies: Sequence[Study],
     *,
     root: Path | str,
@@ -72,7 +68,7 @@ def build_cache(
     every_image: bool = False,
     workers: int | None = None,
     progress: Progress = no_progress,
-) -> CacheBuild:
+) -> CacheUpdate:
     """Decode the first image (or `every_image`) of each study into the cache in folder `path`.
 
     Images that are cached and whose file has the size and time it had are left alone; where only the time
@@ -86,7 +82,7 @@ def build_cache(
         workers: threads; the number of cores when None.
 
     Returns:
-        `CacheBuild`; a study without a usable image is among its rejects and not in the cache.
+        `CacheUpdate`; a study without a usable image is among its rejects and not in the cache.
 
     Raises:
         ConfigError: size or fit is out of range, the cache was made with another, or `path` cannot be written to.
@@ -114,8 +110,7 @@ def build_cache(
             entries.pop(gone, None)
         write_index(folder, made, entries.values())
         drop_journal(folder)
-    return CacheBuild(
-        ImageCache(folder),
+    return CacheUpdate(
         tuple(rejects + builder.rejects),
         decoded=builder.decoded,
         reused=len(builder.done) - builder.decoded,

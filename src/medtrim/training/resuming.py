@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from medtrim.errors import ConfigError, TrainingError
 from medtrim.training.config import TrainConfig
-from medtrim.training.dotted import leaves
 from medtrim.training.record import plain_config
 from medtrim.training.state import find_checkpoint
+from medtrim.types.settings import leaves
 from medtrim.types.yamlfile import read_yaml
 
 # Keys that may change between the parts of a run: where it lies, what it tells, and how it fits a machine. Those of

@@ -1,8 +1,10 @@
-"""Can it be written, and does it overwrite what is being read? Asked before the work, not after."""
+"""Can it be written, does it overwrite what is being read, does another process write it? Asked before the work."""
 
 from __future__ import annotations
 
+import glob
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +49,81 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise TableError(f"{path} cannot be written ({describe(error)})") from error
+
+
+@contextmanager
+def sole_writer(path: Path | str, *companions: Path | str) -> Iterator[None]:
+    """Hold the lock of an output, a file or a folder, while the block runs; every command that writes takes it.
+
+    The lock is `.NAME.lock` beside `path`, or in the folder `path` where the folder above it cannot be written to.
+    The system releases it when the process ends, however it ends. Once it is held, the partial outputs that a
+    killed run left of `path` and of `companions` (further outputs of the same command) are removed: they may hold
+    reports.
+
+    Raises:
+        ConfigError: another process (or another block of this one) holds the lock, or it cannot be made.
+
+    Example:
+        >>> with sole_writer(output, rejects):
+        ...     write_table(table, output, provenance)
+    """
+    import fcntl  # only POSIX systems have it
+
+    path = Path(path)
+    lock = _lock_path(path)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            file = lock.open("a+", encoding="utf-8")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is(lock, file.fileno()):
+                break
+            file.close()  # its holder removed it between our opening and locking it
+    except BlockingIOError as error:
+        file.seek(0)
+        holder = file.read(40).strip()
+        file.close()
+        raise ConfigError(
+            f"{path} is being written by {holder or 'another process'}: wait for it or choose another output"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({describe(error)})") from error
+    with file:
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        try:
+            for output in (path, *map(Path, companions)):
+                _remove_parts(output)
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _lock_path(path: Path) -> Path:
+    """Links are followed, so that two names of one output have one lock."""
+    path = path.resolve()
+    inside = path.is_dir() and not os.access(path.parent, os.W_OK)
+    return path / ".lock" if inside else path.with_name(f".{path.name}.lock")
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    """Whether `path` still names the open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_parts(path: Path) -> None:
+    """Remove `.NAME.RANDOM.part`, as `tempfile` names them, beside `path`."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        if "." in part.name.removeprefix(f".{path.name}.").removesuffix(".part"):
+            continue  # of another output, whose name begins like this one's
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
 
 
 def describe(error: OSError) -> str:

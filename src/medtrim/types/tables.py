@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +17,7 @@ from medtrim.types import schemas
 from medtrim.types.outputs import writing
 from medtrim.types.provenance import Provenance
 from medtrim.types.records import Annotation, Finding, Mention, Reject, Study, Triplet
+from medtrim.types.settings import close_names, did_you_mean
 
 
 @contextmanager
@@ -56,11 +56,8 @@ def check_columns(found: Iterable[str], wanted: Iterable[str], *, table: str) ->
     if not missing:
         return
     spare = [name for name in found if name not in wanted]
-    hints = []
-    for name in missing:
-        close = difflib.get_close_matches(name, spare, n=1, cutoff=0.6)
-        hints.append(f"{name!r} (is {close[0]!r} meant?)" if close else repr(name))
-    raise TableError(f"{table}: missing column {', '.join(hints)}; columns found: {', '.join(found) or 'none'}")
+    hints = [f"{name!r}{did_you_mean(close_names(name, spare, cutoff=0.6))}" for name in missing]
+    raise TableError(f"{table}: missing column {'; '.join(hints)}; columns found: {', '.join(found) or 'none'}")
 
 
 def read_table(path: Path | str, schema: pa.Schema, *, table: str) -> pa.Table:

@@ -18,10 +18,11 @@ from medtrim.experiments.real.out_of_fold import pooled_retrieval, pooled_zero_s
 from medtrim.experiments.real.pooling import PooledMethod, pool_method
 from medtrim.experiments.real.results import Column, Findings
 from medtrim.experiments.real.zones import ZoneJudge
-from medtrim.experiments.suite.load import load_suite, merge, nearest
+from medtrim.experiments.suite.load import load_suite
 from medtrim.experiments.suite.schema import CurveSection, Suite
 from medtrim.models.names import told_names
 from medtrim.types import medtrim_version
+from medtrim.types.settings import merge, nearest
 from medtrim.types.tables import Progress, no_progress
 
 Stage = Callable[[str], Progress]

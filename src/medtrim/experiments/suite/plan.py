@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from medtrim.errors import ConfigError
-from medtrim.experiments.suite.dotted import nested, under, without
-from medtrim.experiments.suite.load import merge
+from medtrim.experiments.suite.dotted import under, without
 from medtrim.experiments.suite.resolve import annotation_errors, resolved_training
 from medtrim.experiments.suite.schema import Suite, SweepSection
 from medtrim.mining.recipe import read_recipe
 from medtrim.types import medtrim_version
+from medtrim.types.settings import merge, nested
 
 Role = Literal["search", "final", "sweep"]
 Split = Literal["validation", "test"]
