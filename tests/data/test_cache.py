@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 
 from medtrim.data import ImageCache, check_images, load_square
-from medtrim.data.cache import PIXELS_NAME
-from medtrim.data.cache_index import INDEX_NAME, JOURNAL_NAME
+from medtrim.data.cache_index import INDEX_NAME, JOURNAL_NAME, PIXELS_NAME
 from medtrim.errors import ConfigError, TableError
 from medtrim.types import Study
 
@@ -214,7 +213,7 @@ def test_two_builders_at_once_are_refused(corpus, tmp_path):
     studies, root = corpus
     with (
         builder_that_waits(root, tmp_path / "c", studies=7, stop=0),
-        pytest.raises(TableError, match="another process"),
+        pytest.raises(ConfigError, match="is being written by process"),
     ):
         ImageCache.build(studies, root=root, size=32, path=tmp_path / "c")
     assert ImageCache.build(studies, root=root, size=32, path=tmp_path / "c").decoded == 7

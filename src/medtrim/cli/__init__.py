@@ -38,7 +38,6 @@ COMMANDS: tuple[str, ...] = (
     "push",
     "evaluate",
     "experiment",
-    "real_data",
     "search",
     "serve",
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medtrim.cli import devices
-from medtrim.cli.console import out, progress_bar, quiet_loading, report_rejects, say, warn
+from medtrim.cli.console import lock_outputs, out, progress_bar, quiet_loading, report_rejects, say, warn
 from medtrim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def index(
+    context: typer.Context,
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
     studies: Annotated[Path, typer.Argument(help="Studies table, or anything `medtrim data import` reads.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the index.")],
@@ -44,15 +45,17 @@ def index(
     strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
 ) -> None:
     """Embed studies with a trained model and make them searchable."""
+    from medtrim.types.outputs import check_output_folder
+
+    check_output_folder(output)
+    lock_outputs(context, output)
     from medtrim.data import read_corpus, select_split
     from medtrim.entities import annotate_corpus, split_sections
     from medtrim.search.index import build_index
     from medtrim.types import Provenance
-    from medtrim.types.outputs import check_output_folder
     from medtrim.types.tables import read_annotations, rejects_to_table, write_table
 
     place = devices.choose_device(device)
-    check_output_folder(output)
     quiet_loading()
     reading = read_corpus(studies, split_sections=split_sections, patients="optional")
     chosen = select_split(reading.studies, split) if split else list(reading.studies)
@@ -142,9 +145,9 @@ def _show(result: SearchResult) -> None:
 
 
 def _coloured(mark: FindingMark) -> str:
-    words = [f"[{COLOURS[d.verdict]}]{d.text}[/]" for d in mark.descriptors]
-    tail = f" ✗ {', '.join(mark.conflicts)}" if mark.conflicts else " ✓" if mark.verdict == "agrees" else ""
-    disease = f"[{COLOURS[mark.verdict]}]{mark.disease}{tail}[/]"
+    words = [f"[{COLOURS[d.relation]}]{d.text}[/]" for d in mark.descriptors]
+    tail = f" ✗ {', '.join(mark.conflicts)}" if mark.conflicts else " ✓" if mark.relation == "agrees" else ""
+    disease = f"[{COLOURS[mark.relation]}]{mark.disease}{tail}[/]"
     return " ".join([*(["possible"] if mark.uncertain else []), *words, disease])
 
 

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
 
@@ -66,17 +65,18 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
-def explain(detail: ErrorDetails, model: type[BaseModel], *, also: Collection[str] = ()) -> list[str]:
+def explain(detail: ErrorDetails, model: Any, *, also: Collection[str] = ()) -> list[str]:
     """What is wrong, in words, of one fault that pydantic found in settings of `model`.
 
     An unknown section that holds keys gives a line for each of them.
 
     Args:
+        model: a pydantic model, or a pydantic dataclass.
         also: keys at the top that are consumed before pydantic sees the settings.
     """
     *parents, key = detail["loc"] or ("",)
     name = ".".join(map(str, detail["loc"]))
-    if detail["type"] == "extra_forbidden":
+    if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         allowed = (*allowed_keys(parents, model), *(() if parents else also))
         inside = detail["input"]
         if isinstance(inside, Mapping) and inside and not close_names(str(key), allowed, cutoff=0.75):
@@ -91,7 +91,7 @@ def explain(detail: ErrorDetails, model: type[BaseModel], *, also: Collection[st
     return [f"{name}: {message}, not {shown!r}" if isinstance(shown, str | int | float) else f"{name}: {message}"]
 
 
-def allowed_keys(location: Iterable[int | str], model: type[BaseModel]) -> tuple[str, ...]:
+def allowed_keys(location: Iterable[int | str], model: Any) -> tuple[str, ...]:
     """The keys that the section at `location` of `model` has; empty where there is no such section.
 
     A key of a mapping of sections, or a position in a list of them, leads to the section that it holds.
@@ -99,7 +99,7 @@ def allowed_keys(location: Iterable[int | str], model: type[BaseModel]) -> tuple
     section: Any = model
     inside_container = False
     for part in location:
-        field = section.model_fields.get(str(part))
+        field = section.__pydantic_fields__.get(str(part))
         if field is None and inside_container:
             inside_container = False
             continue
@@ -107,10 +107,10 @@ def allowed_keys(location: Iterable[int | str], model: type[BaseModel]) -> tuple
         if section is None:
             return ()
         inside_container = field is not None and _is_container(field.annotation)
-    return tuple(section.model_fields)
+    return tuple(section.__pydantic_fields__)
 
 
-def _unknown(name: str, allowed: Collection[str], model: type[BaseModel]) -> str:
+def _unknown(name: str, allowed: Collection[str], model: Any) -> str:
     """Of an unknown key: a similar one beside it, or one of the same name in another section."""
     key = name.rpartition(".")[2]
     elsewhere = [path for path in _paths(model) if path.rpartition(".")[2] == key]
@@ -119,7 +119,7 @@ def _unknown(name: str, allowed: Collection[str], model: type[BaseModel]) -> str
 
 def _paths(section: Any, prefix: str = "") -> Iterator[str]:
     """Every dotted key of the settings, those inside mappings and lists of sections left out."""
-    for name, field in section.model_fields.items():
+    for name, field in section.__pydantic_fields__.items():
         inner = None if _is_container(field.annotation) else _section_of(field.annotation)
         if inner is None:
             yield prefix + name
@@ -129,7 +129,7 @@ def _paths(section: Any, prefix: str = "") -> Iterator[str]:
 
 def _section_of(annotation: Any) -> Any:
     """The first settings model inside an annotation such as `dict[str, Method]` or `Curve | None`."""
-    if hasattr(annotation, "model_fields"):
+    if hasattr(annotation, "__pydantic_fields__"):
         return annotation
     return next((found for part in get_args(annotation) if (found := _section_of(part)) is not None), None)
 
