@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medtrim.cli import devices
-from medtrim.cli.console import out, progress_bar, report_rejects, say, warn
+from medtrim.cli.console import lock_outputs, out, progress_bar, report_rejects, say, warn
 from medtrim.cli.evaluation_input import Truth, read_input, read_truth
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
+    context: typer.Context,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for metrics.parquet, evaluation.json …")],
     checkpoint: Annotated[str | None, typer.Argument(help="Checkpoint folder, or a hub name.")] = None,
     embeddings: Annotated[
@@ -74,10 +75,11 @@ def evaluate(
     from medtrim.types.outputs import check_output_folder
     from medtrim.types.tables import rejects_to_table, write_table
 
+    check_output_folder(output)
+    lock_outputs(context, output)
     if (checkpoint is None) == (embeddings is None):
         raise ConfigError("name what to evaluate: a CHECKPOINT or --embeddings TABLE, one of the two")
     place = devices.choose_device(device)
-    check_output_folder(output)
     truth = read_truth(studies, annotations, truth_column)
     options = EvaluationOptions(
         resamples=resamples,
@@ -195,12 +197,13 @@ def compare(
         Path | None, typer.Option("-o", "--output", help="Table of all differences (Parquet).")
     ] = None,
 ) -> None:
-    """Differences first − second over the same queries, with paired 95 % intervals."""
+    """Differences first − second over the same queries: paired 95 % intervals, p corrected over the lines shown."""
     from rich.markup import escape
     from rich.table import Table
 
     from medtrim.evaluation import compare as run
     from medtrim.evaluation import left_out, read_evaluation, write_comparison
+    from medtrim.evaluation.verdicts import decide
     from medtrim.types.outputs import check_output
 
     one, two = read_evaluation(first), read_evaluation(second)
@@ -210,20 +213,21 @@ def compare(
     if output is not None:
         write_comparison(differences, output, first=one, second=two)
     names = map(escape, (one.method, two.method))
-    table = Table("", "metric", *names, "difference", "95 % interval", "p", title_justify="left")
-    for d in differences:
-        if (d.metric in HEADLINE and d.queries == "abnormal") or d.label == "macro":
-            name = d.metric if d.task == "retrieval" else f"{d.task} {d.metric}"
-            numbers = (percent(v) for v in (d.first, d.second))
-            bounds = d.why_no_p or f"{100 * d.low:+.1f} … {100 * d.high:+.1f}"
-            table.add_row(
-                d.direction,
-                name,
-                *numbers,
-                percent(d.value, signed=True),
-                bounds,
-                f"{d.p:.3f}" if math.isfinite(d.p) else "–",
-            )
+    table = Table("", "metric", *names, "difference", "95 % interval", "p, Holm", "", title_justify="left")
+    shown = [d for d in differences if (d.metric in HEADLINE and d.queries == "abnormal") or d.label == "macro"]
+    for d, decision in zip(shown, decide(shown), strict=True):
+        name = d.metric if d.task == "retrieval" else f"{d.task} {d.metric}"
+        p = decision.p_corrected
+        table.add_row(
+            d.direction,
+            name,
+            percent(d.first),
+            percent(d.second),
+            percent(d.value, signed=True),
+            d.why_no_p or f"{100 * d.low:+.1f} … {100 * d.high:+.1f}",
+            f"{p:.3f}" if math.isfinite(p) else "–",
+            "–" if decision.verdict == "open" else decision.verdict,
+        )
     out.print(table)
     for task, why in left_out(one, two).items():
         warn(f"{task} is not compared: {why}", label="note:")
