@@ -13,8 +13,8 @@ import pyarrow as pa
 from medtrim.errors import ConfigError
 from medtrim.evaluation import Difference, Figure
 from medtrim.types import Provenance
+from medtrim.types.jsonfile import write_json
 from medtrim.types.tables import atomic_path, write_table
-from research.files import write_json
 from research.pooling import PooledMethod, differences
 
 RESULTS, DIFFERENCES, SUMMARY, TABLE = "results.parquet", "differences.parquet", "results.json", "table.md"

@@ -18,8 +18,8 @@ from medtrim.errors import ConfigError
 from medtrim.evaluation import embed_texts
 from medtrim.objectives import objective_options
 from medtrim.types import Provenance, medtrim_version
+from medtrim.types.jsonfile import digest, read_json, write_json
 from medtrim.types.tables import Progress, no_progress, write_table
-from research.files import digest, read_json, write_json
 from research.pooling import PooledMethod, pool_method
 from research.results import Column, Findings
 from research.text_corpus import CodedReports

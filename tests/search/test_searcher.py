@@ -42,7 +42,7 @@ def test_a_studys_own_image_finds_it_first(searcher: Searcher, corpus: Corpus) -
         result = ask(searcher, image=load_image(root / study.images[0]), k=1)
         assert ids(result) == [study.study_id]
         assert result.hits[0].similarity == pytest.approx(1, abs=1e-5)
-        assert result.hits[0].agreement.marks[0].verdict == "neutral"
+        assert result.hits[0].agreement.marks[0].relation == "neutral"
 
 
 def test_a_study_is_not_its_own_neighbour(searcher: Searcher) -> None:
@@ -51,13 +51,13 @@ def test_a_study_is_not_its_own_neighbour(searcher: Searcher) -> None:
     assert "s'4" not in ids(result)
     marks = {hit.study.study_id: hit.agreement.marks[0] for hit in result.hits}
     assert marks["s5"].conflicts == ("severity",)
-    assert marks["s0"].verdict == "extra"
+    assert marks["s0"].relation == "extra"
 
 
 def test_what_a_text_says_is_compared(searcher: Searcher) -> None:
     result = ask(searcher, "Large left pleural effusion.", k=6)
     by_id = {hit.study.study_id: hit.agreement for hit in result.hits}
-    assert by_id["s0"].marks[0].verdict == "agrees"
+    assert by_id["s0"].marks[0].relation == "agrees"
     assert by_id["s1"].conflicts == ("side", "severity")
     assert by_id["s3"].missing == ("pleural effusion",)
 
@@ -65,7 +65,7 @@ def test_what_a_text_says_is_compared(searcher: Searcher) -> None:
 def test_a_text_without_findings_is_compared_with_nothing(searcher: Searcher) -> None:
     result = ask(searcher, "comparison with the previous film")
     assert result.findings == ()
-    assert {mark.verdict for hit in result.hits for mark in hit.agreement.marks} == {"neutral"}
+    assert {mark.relation for hit in result.hits for mark in hit.agreement.marks} == {"neutral"}
 
 
 @pytest.mark.parametrize(

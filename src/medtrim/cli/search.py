@@ -145,9 +145,9 @@ def _show(result: SearchResult) -> None:
 
 
 def _coloured(mark: FindingMark) -> str:
-    words = [f"[{COLOURS[d.verdict]}]{d.text}[/]" for d in mark.descriptors]
-    tail = f" ✗ {', '.join(mark.conflicts)}" if mark.conflicts else " ✓" if mark.verdict == "agrees" else ""
-    disease = f"[{COLOURS[mark.verdict]}]{mark.disease}{tail}[/]"
+    words = [f"[{COLOURS[d.relation]}]{d.text}[/]" for d in mark.descriptors]
+    tail = f" ✗ {', '.join(mark.conflicts)}" if mark.conflicts else " ✓" if mark.relation == "agrees" else ""
+    disease = f"[{COLOURS[mark.relation]}]{mark.disease}{tail}[/]"
     return " ".join([*(["possible"] if mark.uncertain else []), *words, disease])
 
 

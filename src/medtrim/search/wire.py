@@ -173,9 +173,9 @@ class MarkJson(BaseModel):
         return cls(
             disease=mark.disease,
             uncertain=mark.uncertain,
-            verdict=mark.verdict,
+            verdict=mark.relation,
             conflicts=list(mark.conflicts),
-            descriptors=[DescriptorJson(text=d.text, verdict=d.verdict) for d in mark.descriptors],
+            descriptors=[DescriptorJson(text=d.text, verdict=d.relation) for d in mark.descriptors],
         )
 
 

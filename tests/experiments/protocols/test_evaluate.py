@@ -10,7 +10,7 @@ import pytest
 
 from medtrim.data.phantom import make_corpus
 from medtrim.errors import TableError
-from medtrim.experiments.protocols import judge, load_protocol, select
+from medtrim.experiments.protocols import evaluate_protocol, load_protocol, select
 from medtrim.experiments.protocols.schema import Labels
 from medtrim.models import EncoderBundle, build_dual_encoder
 from medtrim.types import Study
@@ -31,7 +31,7 @@ def test_class_retrieval_has_precision_and_accuracy(corpus: tuple[Path, list[Stu
     labels = Labels(columns={"edema": "Edema", "lung lesion": "Mass"})
     changes = {"labels": labels, "competing": {}, "per_class": 10, "cuts": (1, 10), "text": "report"}
     protocol = load_protocol("mimic-5x200").model_copy(update=changes)
-    verdict = judge(select(protocol, studies), studies, bundle, root=folder, resamples=20)
+    verdict = evaluate_protocol(select(protocol, studies), studies, bundle, root=folder, resamples=20)
     assert verdict.studies == 20
     keys = {(f.task, f.direction, f.metric, f.label) for f in verdict.figures}
     assert ("retrieval", "i2t", "P@10", "") in keys
@@ -44,7 +44,7 @@ def test_probes_by_share_of_labels(corpus: tuple[Path, list[Study], EncoderBundl
     protocol = load_protocol("rsna-probe").model_copy(
         update={"labels": Labels(columns={"edema": "Edema"}), "fractions": (0.5, 1.0)}
     )
-    verdict = judge(select(protocol, studies), studies, bundle, root=folder, resamples=20)
+    verdict = evaluate_protocol(select(protocol, studies), studies, bundle, root=folder, resamples=20)
     assert {f.task for f in verdict.figures} == {"probe 50%", "probe 100%"}
     verdict.write(tmp_path / "v.json")
     assert json.loads((tmp_path / "v.json").read_text())["protocol"]["name"] == "rsna-probe"
@@ -55,11 +55,11 @@ def test_patients_on_both_sides_are_refused(corpus: tuple[Path, list[Study], Enc
     protocol = load_protocol("rsna-probe").model_copy(update={"labels": Labels(columns={"edema": "Edema"})})
     same = [replace(s, patient_id="p") for s in studies]
     with pytest.raises(TableError, match="a patient is in both"):
-        judge(select(protocol, same), same, bundle, root=folder, resamples=5)
+        evaluate_protocol(select(protocol, same), same, bundle, root=folder, resamples=5)
 
 
 def test_a_manifest_of_other_studies_is_refused(corpus: tuple[Path, list[Study], EncoderBundle]) -> None:
     folder, studies, bundle = corpus
     manifest = select(load_protocol("openi-retrieval"), studies)
     with pytest.raises(TableError, match="1 studies of the manifest are not in the table"):
-        judge(manifest, studies[1:], bundle, root=folder, resamples=5)
+        evaluate_protocol(manifest, studies[1:], bundle, root=folder, resamples=5)

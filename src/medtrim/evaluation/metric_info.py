@@ -80,6 +80,6 @@ def metric_info(key: str) -> MetricInfo:
 
 
 def _data() -> dict[str, Any]:
-    source = resources.files("medtrim.experiments") / "metrics.yaml"
+    source = resources.files("medtrim.evaluation") / "metrics.yaml"
     data: dict[str, Any] = load_yaml(source.read_text(encoding="utf-8"), source="metrics.yaml")
     return data

@@ -1,8 +1,7 @@
-"""A checkpoint judged by a protocol's manifest."""
+"""A checkpoint evaluated on the studies of a protocol's manifest."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from medtrim.errors import TableError
 from medtrim.evaluation import Embeddings, Figure, PatientBootstrap, embed_studies, embed_texts, make_reference
 from medtrim.evaluation.linear_probe import linear_probe
 from medtrim.evaluation.prompts import disease_prompts, load_prompts
+from medtrim.evaluation.result import plain_figure
 from medtrim.experiments.protocols.manifest import Entry, Manifest
 from medtrim.experiments.protocols.measures import (
     class_precision,
@@ -25,11 +25,12 @@ from medtrim.experiments.protocols.schema import Protocol
 from medtrim.experiments.protocols.select import text_of
 from medtrim.models import EncoderBundle
 from medtrim.types import Annotation, Finding, Reject, Study
-from medtrim.types.tables import Progress, atomic_path, no_progress
+from medtrim.types.jsonfile import write_json
+from medtrim.types.tables import Progress, no_progress
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ProtocolResult:
     """What a checkpoint reached: figures with 95 % intervals by patient, and the studies without a usable image."""
 
     protocol: Protocol
@@ -39,21 +40,16 @@ class Verdict:
 
     def write(self, path: Path) -> None:
         """Write it as JSON, atomically; undefined numbers are null."""
-        figures = []
-        for figure in self.figures:
-            row = {k: v for k, v in asdict(figure).items() if k != "replicates"}
-            figures.append({k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()})
         facts: dict[str, Any] = {
             "protocol": self.protocol.model_dump(mode="json"),
             "studies": self.studies,
             "rejects": [asdict(reject) for reject in self.rejects],
-            "figures": figures,
+            "figures": [plain_figure(figure) for figure in self.figures],
         }
-        with atomic_path(path) as part:
-            part.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(path, facts)
 
 
-def judge(
+def evaluate_protocol(
     manifest: Manifest,
     studies: Sequence[Study],
     bundle: EncoderBundle,
@@ -62,7 +58,7 @@ def judge(
     resamples: int = 1000,
     seed: int = 0,
     progress: Progress = no_progress,
-) -> Verdict:
+) -> ProtocolResult:
     """Embed the manifest's studies and measure what its protocol asks for.
 
     Args:
@@ -99,7 +95,7 @@ def judge(
     else:
         gallery = merge_texts(vectors, [e.text for e in judged], merge=protocol.merge_texts)
         figures = text_recall(vectors, gallery, bootstrap, cuts=protocol.cuts)
-    return Verdict(protocol, tuple(figures), embedded.rejects, len(judged))
+    return ProtocolResult(protocol, tuple(figures), embedded.rejects, len(judged))
 
 
 def _classes(
