@@ -37,7 +37,9 @@ def test_fixed_seeds_average_over_each_once() -> None:
 def test_seeds_that_differ_widen_the_interval() -> None:
     replicates = np.random.default_rng(0).normal(size=(3, 400)) * 0.01 + np.array([[0.0], [1.0], [2.0]])
     narrow = SeedBootstrap.make(seeds=3, resamples=400, variation="fixed", seed=0).pool([0.0, 1.0, 2.0], replicates)
-    wide = SeedBootstrap.make(seeds=3, resamples=400, variation="resampled", seed=0).pool([0.0, 1.0, 2.0], replicates)
+    wide = SeedBootstrap.make(seeds=3, resamples=400, variation="resampled", seed=0).pool(
+        [0.0, 1.0, 2.0], replicates
+    )
     assert wide.high - wide.low > 10 * (narrow.high - narrow.low)
 
 

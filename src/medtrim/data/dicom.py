@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, convert_color_space
 
@@ -38,9 +38,18 @@ def decode_dicom(content: bytes, *, study_id: str, limits: ImageLimits) -> NDArr
             raise ImageError(study_id, f"no installed decoder for DICOM compression {syntax.name!r}")
         stored = dataset.pixel_array
         return _colour(stored, dataset) if stored.ndim == 3 else _grayscale(stored, dataset)
-    except InvalidDicomError as error:
+    except (InvalidDicomError, BytesLengthException) as error:
         raise ImageError(study_id, "malformed DICOM file") from error
-    except (AttributeError, ValueError, LookupError, TypeError, OSError, EOFError, RuntimeError) as error:
+    except (
+        AttributeError,
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        OSError,
+        EOFError,
+        RuntimeError,
+    ) as error:
         # pydicom reports a torn or contradictory file by any of these; its text may quote the file's values.
         raise ImageError(study_id, f"DICOM pixels cannot be decoded ({type(error).__name__})") from error
 

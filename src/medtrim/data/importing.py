@@ -15,7 +15,7 @@ from medtrim.data.raw import CorpusReading, Patients, SplitSections
 from medtrim.data.splits import DEFAULT_FRACTIONS, assign_splits
 from medtrim.errors import TableError
 from medtrim.types import Provenance, Reject, Study
-from medtrim.types.outputs import check_output
+from medtrim.types.outputs import check_output, sole_writer
 from medtrim.types.tables import Progress, no_progress, rejects_to_table, studies_to_table, write_table
 
 
@@ -63,12 +63,26 @@ def import_corpus(
 
     Raises:
         TableError: as `read_corpus`, or nothing usable is left.
-        ConfigError: the studies or their rejects would overwrite `source`, or cannot be written.
+        ConfigError: the studies or their rejects would overwrite `source`, cannot be written, or are being written
+            by another process.
     """
     options = options or ImportOptions()
     source, output = Path(source), Path(output)
     check_output(output, source)
     check_output(rejects_path(output), source)
+    with sole_writer(output, rejects_path(output)):
+        return _import(source, output, split_sections, image_root, options, workers, progress)
+
+
+def _import(
+    source: Path,
+    output: Path,
+    split_sections: SplitSections,
+    image_root: Path | str | None,
+    options: ImportOptions,
+    workers: int | None,
+    progress: Progress,
+) -> CorpusReading:
     root = Path(image_root) if image_root is not None else source if source.is_dir() else source.parent
     reading = read_corpus(
         source,

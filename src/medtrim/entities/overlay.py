@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from medtrim.errors import OntologyError
+from medtrim.types.settings import nearest
 
 # Section → the keys an entry may have. None: the section is a mapping of lists.
 _SECTIONS: dict[str, frozenset[str] | None] = {
@@ -69,10 +69,7 @@ CUES = (
 
 def unknown_key(key: object, allowed: Iterable[str], *, where: str) -> OntologyError:
     """An error that names the allowed keys and the likely one."""
-    names = sorted(allowed)
-    close = difflib.get_close_matches(str(key), names, n=1)
-    hint = f" (is {close[0]!r} meant?)" if close else ""
-    return OntologyError(f"{where}: unknown key {key!r}{hint}; allowed: {', '.join(names)}")
+    return OntologyError(f"{where}: unknown key {key!r}{nearest(key, sorted(allowed))}")
 
 
 def check_document(document: Any, *, source: str) -> None:

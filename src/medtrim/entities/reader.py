@@ -61,8 +61,8 @@ class SentenceFinding:
 class SentenceReading:
     """What one sentence says.
 
-    `loose` is what it says of the finding of the sentence before ("It is small.", "It has resolved."). `refers` says
-    that the sentence is about that finding ("This represents atelectasis."), so that what it names is where that is.
+    `loose` is what it says of the finding of the sentence before ("It is small.", "It has resolved."). `refers`
+    says that the sentence is about that finding ("This represents atelectasis."): what it names is where that is.
     `told` says that it names a finding beyond devices, or states that something is normal: its report was read.
     """
 
