@@ -62,6 +62,13 @@ def lock_outputs(context: typer.Context, path: Path, *companions: Path) -> None:
     context.with_resource(sole_writer(path, *companions))
 
 
+def quiet_loading() -> None:
+    """Keep transformers' own bars off the terminal: they say how weights load, not what the user waits for."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def report_rejects(count: int, path: str, *, strict: bool) -> None:
     """Say how many records were rejected and where they are listed; exit 1 when `strict`."""
     if not count:

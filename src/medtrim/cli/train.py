@@ -97,8 +97,7 @@ def train(
 
 def _dry_run(checked: CheckedConfig) -> None:
     from medtrim.errors import MedTrimError
-    from medtrim.training.preflight import dry_run
-    from medtrim.training.problems import find_problems
+    from medtrim.training.preflight import dry_run, find_problems
 
     config, problems = checked.config, list(checked.problems)
     if config is not None:
@@ -146,10 +145,10 @@ def _show(config: TrainConfig, found: DryRun) -> None:
 
 
 def _normals(share: float | None, dealt: float) -> str:
-    """Share of the studies in which the score sees no disease, and how many of them an epoch deals."""
+    """Share of the studies in which the score sees no disease, and how many of them an epoch takes."""
     if share is None:
         return "unknown"
-    return f"{share:.0%}" + (f", of which an epoch deals {dealt:.0%}" if dealt < 1 else "")
+    return f"{share:.0%}" + (f", of which an epoch takes {dealt:.0%}" if dealt < 1 else "")
 
 
 def _mib(count: int) -> str:
@@ -160,8 +159,8 @@ def _run(context: typer.Context, config: TrainConfig, *, resume: bool) -> TrainR
     from medtrim.errors import ModelError
     from medtrim.experiments.validation import make_validator
     from medtrim.training import train as run
-    from medtrim.training.hub import hub_problems
-    from medtrim.training.resuming import check_resumable
+    from medtrim.training.checkpoints import check_resumable
+    from medtrim.training.preflight import hub_problems
     from medtrim.types.outputs import check_output_folder
 
     check_output_folder(config.out)

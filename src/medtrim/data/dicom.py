@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import _read_file_meta_info, read_dataset, read_file_meta_info, read_preamble
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
@@ -34,7 +34,17 @@ _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 # How far apart the two pixel spacings may be before the image is resampled.
 _SQUARE = 0.01
 _HEADER = 2**24
-_ERRORS = (AttributeError, ValueError, LookupError, TypeError, OSError, EOFError, RuntimeError, zlib.error)
+_ERRORS = (
+    AttributeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    zlib.error,
+)
 
 
 def decode_dicom(content: bytes, *, study_id: str, limits: ImageLimits) -> NDArray[np.uint8]:
@@ -54,7 +64,7 @@ def decode_dicom(content: bytes, *, study_id: str, limits: ImageLimits) -> NDArr
         _check_kind(dataset, study_id, limits)
         gray = _pixels(dataset, study_id)
         return _square(gray, dataset, study_id, limits)
-    except InvalidDicomError as error:
+    except (InvalidDicomError, BytesLengthException) as error:
         raise ImageError(study_id, "malformed DICOM file") from error
     except NotImplementedError as error:
         raise ImageError(study_id, "DICOM pixels are of a kind that is not read") from error
@@ -74,7 +84,7 @@ def header_view(path: Path) -> str:
         codes = dataset.get("ViewCodeSequence") or []
         named = str(dataset.get("ViewPosition") or "")
         return named or (str(codes[0].get("CodeMeaning") or "") if codes else "")
-    except (InvalidDicomError, *_ERRORS):
+    except (InvalidDicomError, BytesLengthException, *_ERRORS):
         return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,10 @@ Gray = NDArray[np.uint8]
 
 # Old DICOM files begin with their first element, of group 0002 or 0008, little endian.
 _DICOM_WITHOUT_PREAMBLE = (b"\x02\x00", b"\x08\x00")
+# Pillow chooses the decoder by content, and some of its decoders start other programs (EPS runs Ghostscript).
+IMAGE_FORMATS = ("PNG", "JPEG", "TIFF")
+# What decoders raise beside their own errors when the fields of a file contradict each other.
+TORN_FILE = (TypeError, LookupError, ArithmeticError, AttributeError, struct.error)
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that stays at least this many times the size wanted.
 _DRAFT_MARGIN = 2
 _WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
@@ -68,8 +73,10 @@ def load_square(
 def strict_decoding() -> Iterator[None]:
     """Turn Pillow's warning about decompression bombs into its error; call once around threads that decode."""
     with warnings.catch_warnings():
+        # Both quote values of the patient's file; what cannot be decoded is an error all the same.
+        warnings.filterwarnings("ignore", module="pydicom")
+        warnings.filterwarnings("ignore", module="PIL", category=UserWarning)
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", module="pydicom")  # its warnings quote values of the patient's file
         yield
 
 
@@ -126,7 +133,7 @@ def _decode(content: bytes, study_id: str, limits: ImageLimits, *, draft: int) -
 
         return decode_dicom(content, study_id=study_id, limits=limits)
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
             check_shape(*image.size, limits=limits, study_id=study_id)
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
@@ -136,10 +143,11 @@ def _decode(content: bytes, study_id: str, limits: ImageLimits, *, draft: int) -
                 image.draft("L", (draft, draft))
             return _gray(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
-        raise ImageError(study_id, "file is no image in a known format") from error
+        known = ", ".join((*IMAGE_FORMATS, "DICOM"))
+        raise ImageError(study_id, f"file is no image in a known format ({known})") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(study_id, f"image has more than the {limits.max_pixels:,} pixels allowed") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, *TORN_FILE) as error:
         raise ImageError(study_id, f"image cannot be decoded ({error})") from error
 
 

@@ -17,6 +17,7 @@ from medtrim.evaluation.figures import Figure
 from medtrim.evaluation.fingerprint import Parts
 from medtrim.evaluation.retrieval import QueryTable
 from medtrim.types import Provenance
+from medtrim.types.jsonfile import write_json
 from medtrim.types.outputs import published_together
 from medtrim.types.tables import read_table, write_table
 
@@ -112,24 +113,23 @@ def write_evaluation(result: EvaluationResult, folder: Path | str) -> None:
         write_table(_query_table(result), part / QUERIES, provenance)
         if result.embeddings is not None:
             write_embeddings(result.embeddings, part / EMBEDDINGS, provenance)
-        text = json.dumps(summary(result), indent=2, ensure_ascii=False) + "\n"
-        (part / SUMMARY).write_text(text, encoding="utf-8")
+        write_json(part / SUMMARY, summary(result))
 
 
 def summary(result: EvaluationResult) -> dict[str, Any]:
-    """The JSON summary; undefined numbers are null, as JSON knows no NaN."""
-    figures = []
-    for figure in result.figures:
-        row = asdict(figure)
-        del row["replicates"]
-        figures.append({k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()})
+    """The JSON summary."""
     return {
         "method": result.method,
         "fingerprint": result.fingerprint,
         "task_fingerprints": {task: dict(parts) for task, parts in result.task_fingerprints.items()},
         "facts": dict(result.facts),
-        "figures": figures,
+        "figures": [plain_figure(figure) for figure in result.figures],
     }
+
+
+def plain_figure(figure: Figure) -> dict[str, Any]:
+    """A figure as plain data, without its replicates."""
+    return {name: value for name, value in asdict(figure).items() if name != "replicates"}
 
 
 def read_evaluation(folder: Path | str) -> EvaluationResult:

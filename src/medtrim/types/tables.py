@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -119,8 +119,12 @@ def check_unique(ids: Iterable[str], *, table: str) -> None:
             repeated.append(study_id)
         seen.add(study_id)
     if repeated:
-        shown = ", ".join(map(repr, repeated[:5])) + (" …" if len(repeated) > 5 else "")
-        raise TableError(f"{table}: {len(repeated)} duplicate study id(s): {shown}")
+        raise TableError(f"{table}: {len(repeated)} duplicate study id(s): {shown_ids(repeated)}")
+
+
+def shown_ids(ids: Sequence[str]) -> str:
+    """The first five of `ids` for an error message."""
+    return ", ".join(map(repr, ids[:5])) + (" …" if len(ids) > 5 else "")
 
 
 def read_studies(path: Path | str) -> list[Study]:
