@@ -202,8 +202,7 @@ def _zone_findings(
 
 
 def _pool(name: str, figures: Sequence[Sequence[Figure]], folds: Folds, settings: CrossValidation) -> PooledMethod:
-    seed, seeds = settings.bootstrap_seed, len(settings.seeds)
-    return pool_method(name, figures, fingerprint=folds.fingerprint, seed=seed, seeds=seeds)
+    return pool_method(name, figures, fingerprint=folds.fingerprint, seeds=len(settings.seeds))
 
 
 def _zone_vectors(place: Path, judge: ZoneJudge, fold: int) -> Any:
