@@ -104,13 +104,14 @@ def _study(record: RawRecord, split_sections: SplitSections | None, patients: Pa
     if patients == "required" and not patient_id:
         return "no patient id"
     findings, impression = record.findings.strip(), record.impression.strip()
+    unread = 0
     if not findings and not impression:
         if not record.text.strip():
             return "empty report"
         if split_sections is None:
             raise ConfigError("the corpus holds whole reports: pass split_sections to find their sections")
         sections = split_sections(record.text)
-        findings, impression = sections.findings.strip(), sections.impression.strip()
+        findings, impression, unread = sections.findings.strip(), sections.impression.strip(), sections.unread
     if not findings and not impression:
         return "report has neither a findings nor an impression section"
     if "\x00" in findings or "\x00" in impression:
@@ -124,6 +125,7 @@ def _study(record: RawRecord, split_sections: SplitSections | None, patients: Pa
         impression=impression,
         split=split_name(record.split),
         labels=dict(record.labels),
+        unread=unread,
     )
 
 
