@@ -62,11 +62,11 @@ def annotate(
     from medtrim.entities.writing import write_annotations
     from medtrim.errors import ConfigError
     from medtrim.types import Provenance
-    from medtrim.types.outputs import check_output
+    from medtrim.types.outputs import check_output, check_table_output
     from medtrim.types.tables import rejects_to_table, write_table
 
     inputs = (reports, compare, *(ontology or ()))
-    check_output(output, *inputs)
+    check_table_output(output, *inputs)
     rejects, unread = (output.with_name(f"{output.stem}.{name}.parquet") for name in ("rejects", "unread"))
     beside = [rejects, unread, *([_disagreements(output)] if compare else []), *([page] if page else [])]
     for path in beside:

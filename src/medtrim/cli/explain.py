@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     report: Annotated[
-        Path | None, typer.Argument(help="A report (text file); standard input for - or without one.")
+        Path | None, typer.Argument(help="A report (text file); - or none reads standard input.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Also write the page here.")] = None,
     ontology: Annotated[
@@ -76,16 +77,17 @@ def explain(
 
 def _print(explanation: Explanation) -> None:
     """Write the marked report and its findings, piece by piece: a layout engine takes minutes for a megabyte."""
+    styled = partial(_styled, colour=out.is_terminal)
     for section in explanation.sections:
-        parts = [_styled(section.name.upper(), "bold"), "\n"]
+        parts = [styled(section.name.upper(), "bold"), "\n"]
         for piece in section.pieces:
-            parts.append(_styled(piece.text, _style(piece)))
-            parts += [_styled(f"[{number}]", "dim") for number in piece.opens]
+            parts.append(styled(piece.text, _style(piece)))
+            parts += [styled(f"[{number}]", "dim") for number in piece.opens]
         out.file.write("".join([*parts, "\n\n"]))
     rows = [_row(number, finding) for number, finding in enumerate(explanation.findings, start=1)]
     widths = [max(len(text) for text, _ in column) for column in zip(_HEAD, *rows, strict=True)]
     for row in (_HEAD, *rows):
-        cells = [_styled(text, style) + " " * (w - len(text)) for (text, style), w in zip(row, widths, strict=True)]
+        cells = [styled(text, style) + " " * (w - len(text)) for (text, style), w in zip(row, widths, strict=True)]
         out.file.write("  ".join(cells).rstrip() + "\n")
 
 
@@ -103,9 +105,9 @@ def _row(number: int, finding: Finding) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _styled(text: str, style: str) -> str:
+def _styled(text: str, style: str, *, colour: bool) -> str:
     """`text` with the terminal's codes for `style`, or as it is where the output takes no colour."""
-    if not style or not out.is_terminal or not text:
+    if not colour or not style or not text:
         return text
     return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
 

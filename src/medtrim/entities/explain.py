@@ -81,6 +81,11 @@ def _pieces(section: str, text: str, findings: Sequence[Finding]) -> tuple[Piece
         if not active:
             pieces.append(Piece(text[start:end]))
             continue
+        if len(active) == 1:  # nearly all: words that belong to one finding
+            _, ends, _, mark = active[0]
+            ended = (mark.finding,) if ends == end and mark.role == "disease" else ()
+            pieces.append(Piece(text[start:end], (mark,), ended))
+            continue
         marks = tuple(mark for *_, mark in sorted(active, key=lambda m: (m[2], m[0])))
         opens = tuple(mark.finding for _, ends, _, mark in active if ends == end and mark.role == "disease")
         pieces.append(Piece(text[start:end], marks, tuple(dict.fromkeys(opens))))

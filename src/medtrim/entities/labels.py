@@ -1,4 +1,4 @@
-"""CheXpert-style labels: one column a disease, in it 1 (present), 0 (absent), -1 (uncertain) or blank (not said)."""
+"""CheXpert-style labels, one column a disease: 1 for present, 0 absent, -1 uncertain, blank not said."""
 
 from __future__ import annotations
 

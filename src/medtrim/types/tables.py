@@ -164,8 +164,16 @@ def studies_to_table(studies: Iterable[Study]) -> pa.Table:
         schema=schemas.STUDIES,
     )
     for name in labels:
-        core = core.append_column(name, pa.array([s.labels.get(name) for s in studies]))
+        core = core.append_column(name, _label_column([s.labels.get(name) for s in studies]))
     return core
+
+
+def _label_column(values: list[Any]) -> pa.Array:
+    """A label column; lists of findings have the type of an annotation's, so that they can be read as the truth."""
+    names = set(schemas.FINDING.names)
+    first = next((item for value in values if isinstance(value, list) for item in value), None)
+    findings = isinstance(first, Mapping) and set(first) == names
+    return pa.array(values, type=pa.list_(schemas.FINDING) if findings else None)
 
 
 def annotations_to_table(annotations: Iterable[Annotation]) -> pa.Table:
