@@ -75,7 +75,10 @@ class Sections:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """One study: its images and report. Image paths are absolute, or relative to the corpus's folder."""
+    """One study: its images and report. Image paths are absolute, or relative to the corpus's folder.
+
+    `unread` counts the characters of the report that stand in neither section, where it came whole.
+    """
 
     study_id: str
     patient_id: str
@@ -85,6 +88,7 @@ class Study:
     impression: str = ""
     split: str = ""
     labels: Mapping[str, object] = field(default_factory=dict)
+    unread: int = 0
 
     @property
     def report(self) -> str:
