@@ -51,12 +51,23 @@ class Difference:
 
 
 def compare(first: EvaluationResult, second: EvaluationResult) -> list[Difference]:
-    """The difference of every figure that both have, tasks of `left_out` apart.
+    """The difference `first` − `second` of every figure that both have, tasks of `left_out` apart.
 
     Replicate i of both stands for the same draw of patients, so their difference is a paired bootstrap.
 
     Raises:
         TableError: they were evaluated on different studies, truth or resamples.
+
+    Example:
+        >>> import medtrim, numpy as np
+        >>> reports = ["Left effusion.", "Left effusion.", "Right effusion.", "Clear."] * 6
+        >>> ids = [f"s{i}" for i in range(24)]
+        >>> truth, good = medtrim.annotate(reports, study_ids=ids), np.eye(4)[[0, 0, 1, 2] * 6]
+        >>> ours = medtrim.evaluate_retrieval(good, good, truth, study_ids=ids, method="ours")
+        >>> theirs = medtrim.evaluate_retrieval(good[::-1], good, truth, study_ids=ids, method="theirs")
+        >>> found = {(d.metric, d.direction): d for d in medtrim.compare(ours, theirs)}
+        >>> found["fine P@10", "i2t"].value > 0
+        True
     """
     return compare_seeds([first], [second])
 
