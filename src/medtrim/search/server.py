@@ -23,6 +23,7 @@ from medtrim.search.admission import Admission, Limits
 from medtrim.search.audit import AuditTrail
 from medtrim.search.guard import Guard
 from medtrim.search.metrics import Metrics
+from medtrim.search.model_facts import describe_model
 from medtrim.search.pictures import MAX_PIXELS, as_png, decode_upload, model_square, preview
 from medtrim.search.query import Query as SearchQuery
 from medtrim.search.searcher import Searcher
@@ -94,6 +95,7 @@ def _api(
         lifespan=_decoding_strictly,
         responses=REFUSALS,
     )
+    facts = describe_model(searcher.index, searcher.encoder)
     _add_error_answers(app)
     _add_probes(app, searcher, metrics)
     _add_pages(app)
@@ -119,7 +121,7 @@ def _api(
             studies=len(searcher.index),
             diseases=list(searcher.index.diseases),
             vocabulary={axis: list(levels) for axis, levels in searcher.contradictions.axes.items()},
-            facts={},
+            facts=facts,
             filters=[],
             viewer_url=viewer_url,
             max_text=MAX_TEXT,
