@@ -17,7 +17,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from medtrim.data.limits import ImageLimits, check_shape
+from medtrim.data.limits import TORN_FILE, ImageLimits, check_shape
 from medtrim.data.window import scale, to_uint8
 from medtrim.errors import ImageError
 
@@ -34,16 +34,7 @@ _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 # How far apart the two pixel spacings may be before the image is resampled.
 _SQUARE = 0.01
 _HEADER = 2**24
-_ERRORS = (
-    AttributeError,
-    ValueError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    OSError,
-    EOFError,
-    zlib.error,
-)
+_ERRORS = (*TORN_FILE, ValueError, OSError, EOFError, RuntimeError, zlib.error)
 
 
 def decode_dicom(content: bytes, *, study_id: str, limits: ImageLimits) -> NDArray[np.uint8]:

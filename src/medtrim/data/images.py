@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from medtrim.data.boundary import UnusableError, file_bytes
-from medtrim.data.limits import DEFAULT_LIMITS, ImageLimits, check_content, check_shape
+from medtrim.data.limits import DEFAULT_LIMITS, TORN_FILE, ImageLimits, check_content, check_shape
 from medtrim.data.window import to_uint8
 from medtrim.errors import ConfigError, ImageError
 
@@ -23,12 +22,10 @@ Fit = Literal["pad", "crop"]
 FITS: tuple[Fit, ...] = ("pad", "crop")
 Gray = NDArray[np.uint8]
 
-# Old DICOM files begin with their first element, of group 0002 or 0008, little endian.
-_DICOM_WITHOUT_PREAMBLE = (b"\x02\x00", b"\x08\x00")
 # Pillow chooses the decoder by content, and some of its decoders start other programs (EPS runs Ghostscript).
 IMAGE_FORMATS = ("PNG", "JPEG", "TIFF")
-# What decoders raise beside their own errors when the fields of a file contradict each other.
-TORN_FILE = (TypeError, LookupError, ArithmeticError, AttributeError, struct.error)
+# Old DICOM files begin with their first element, of group 0002 or 0008, little endian.
+_DICOM_WITHOUT_PREAMBLE = (b"\x02\x00", b"\x08\x00")
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that stays at least this many times the size wanted.
 _DRAFT_MARGIN = 2
 _WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,8 @@ class ImageLimits:
 
 
 DEFAULT_LIMITS = ImageLimits()
+# What decoders raise beside their own errors when the fields of a file contradict each other.
+TORN_FILE = (TypeError, LookupError, ArithmeticError, AttributeError, struct.error)
 
 
 def check_shape(width: int, height: int, *, limits: ImageLimits, study_id: str) -> None:

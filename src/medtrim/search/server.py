@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
@@ -14,25 +15,22 @@ from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from medtrim.data.images import strict_decoding
+from medtrim.data import ImageLimits
+from medtrim.data.images import decode, read_source, strict_decoding
 from medtrim.errors import ImageError, MedTrimError, TableError
 from medtrim.search.admission import Admission, Limits
 from medtrim.search.audit import AuditTrail
 from medtrim.search.guard import Guard
 from medtrim.search.metrics import Metrics
-from medtrim.search.pictures import as_png, decode_upload, model_square, preview
+from medtrim.search.pictures import MAX_PIXELS, as_png, decode_upload, model_square, preview
 from medtrim.search.query import Query as SearchQuery
 from medtrim.search.searcher import Searcher
 from medtrim.search.wire import MAX_TEXT, About, Answer, Options, PreviewJson, SearchRequest
 from medtrim.types import medtrim_version
 
-MAX_ROW = 2**63 - 1
-WEB = {
-    "/": ("index.html", "text/html"),
-    "/app.css": ("app.css", "text/css"),
-    "/app.js": ("app.js", "text/javascript"),
-}
-
+MAX_ROW, MAX_VIEW = 2**63 - 1, 1000
+ORIGINAL_LIMITS = ImageLimits(max_pixels=MAX_PIXELS)
+MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 DEFAULT_LIMITS = Limits()
 
@@ -72,8 +70,7 @@ def _api(
     )
     _add_error_answers(app)
     _add_probes(app, searcher, metrics)
-    for path, (name, kind) in WEB.items():
-        _add_page(app, path, name, kind)
+    _add_pages(app)
 
     def shown(request: Request, what: str, studies: Sequence[str]) -> None:
         if audit is None:
@@ -86,7 +83,8 @@ def _api(
     def answered(request: Request, query: SearchQuery) -> Answer:
         found = searcher.search(query)
         shown(request, "search", [hit.study.study_id for hit in found.hits])
-        return Answer.of(found)
+        row = searcher.index.study(query.study_id).row if query.study_id else None
+        return Answer.of(found, query_row=row)
 
     @app.get("/api/about")
     def about() -> About:
@@ -96,6 +94,7 @@ def _api(
             diseases=list(searcher.index.diseases),
             vocabulary={axis: list(levels) for axis, levels in searcher.contradictions.axes.items()},
             facts={},
+            filters=[],
             viewer_url=viewer_url,
             max_text=MAX_TEXT,
             max_upload=limits.max_body,
@@ -126,6 +125,22 @@ def _api(
         if content is None:
             raise TableError("no such picture")
         return Response(content, media_type="image/jpeg")
+
+    @app.get("/api/studies/{row}/image")
+    def original(
+        row: Annotated[int, Path(ge=0, le=MAX_ROW)],
+        request: Request,
+        view: Annotated[int, Query(ge=0, le=MAX_VIEW)] = 0,
+    ) -> Response:
+        """The original picture at its full size, 8 bits, as PNG."""
+        study = searcher.index.study_at(row)
+        path = searcher.index.image_file(study, view)
+        if path is None:
+            raise TableError("the study has no such view")
+        content = read_source(path, study_id="original", limits=ORIGINAL_LIMITS)
+        picture = decode(content, study_id="original", limits=ORIGINAL_LIMITS)
+        shown(request, "picture", [study.study_id])
+        return Response(as_png(picture), media_type="image/png")
 
     return app
 
@@ -184,9 +199,14 @@ def _add_probes(app: FastAPI, searcher: Searcher, metrics: Metrics) -> None:
         return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _add_page(app: FastAPI, path: str, name: str, kind: str) -> None:
-    content = (resources.files("medtrim.search") / "web" / name).read_bytes()
+def _add_pages(app: FastAPI) -> None:
+    """The page and its modules, read once: requests choose among these names and never among files."""
+    for file in (resources.files("medtrim.search") / "web").iterdir():
+        path = "/" if file.name == "index.html" else f"/{file.name}"
+        _add_page(app, path, file.read_bytes(), MEDIA_TYPES[PurePath(file.name).suffix])
 
+
+def _add_page(app: FastAPI, path: str, content: bytes, kind: str) -> None:
     @app.get(path, include_in_schema=False)
     def page() -> Response:
         return Response(content, media_type=kind)
