@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor, nn
 
 from medtrim.errors import ConfigError
 from medtrim.objectives.geometry import at_least_float32
-from medtrim.objectives.inputs import Need, ObjectiveInputs, ObjectiveOutput, SimilarityTensors
+from medtrim.objectives.inputs import ConceptTensors, Need, ObjectiveInputs, ObjectiveOutput, SimilarityTensors
 
 _FIELDS: dict[Need, tuple[str, ...]] = {
     "similarity": ("similarity",),
@@ -20,6 +20,7 @@ _FIELDS: dict[Need, tuple[str, ...]] = {
     "labels": ("labels",),
     "local": ("image_local", "text_local", "text_mask"),
     "views": ("image_view", "text_view"),
+    "concepts": ("concepts",),
 }
 
 
@@ -89,4 +90,7 @@ def _in_full_precision(inputs: ObjectiveInputs) -> ObjectiveInputs:
         adjective=inputs.similarity.adjective.to(dtype),
         direction=inputs.similarity.direction.to(dtype),
     )
-    return replace(inputs, similarity=similarity, **changed)
+    concepts = inputs.concepts and ConceptTensors(
+        **{f.name: getattr(inputs.concepts, f.name).to(dtype) for f in fields(inputs.concepts)}
+    )
+    return replace(inputs, similarity=similarity, concepts=concepts, **changed)

@@ -16,7 +16,7 @@ from medtrim.training.config import TrainConfig
 from medtrim.types.settings import explain, merge, nearest, nested
 from medtrim.types.yamlfile import load_yaml, read_yaml
 
-RECIPES = ("tiny-cpu", "paper", "single-gpu")
+RECIPES = ("tiny-cpu", "pretrained-cpu", "paper", "single-gpu")
 
 _ROUNDS = 4  # a section that is no mapping, a key that it needs, its values, and rules over several sections
 _UNKNOWN = "not-given"  # stands for a needed path, so that the rest of a recipe can be checked
