@@ -13,8 +13,8 @@ LEFT_LARGE = Finding("pleural effusion", "present", ("large",), ("left",))
 def test_the_same_findings_agree_in_every_word() -> None:
     agreement = compare([LEFT_LARGE], [LEFT_LARGE])
     (mark,) = agreement.marks
-    assert mark.verdict == "agrees"
-    assert [d.verdict for d in mark.descriptors] == ["agrees", "agrees"]
+    assert mark.relation == "agrees"
+    assert [d.relation for d in mark.descriptors] == ["agrees", "agrees"]
     assert agreement.missing == ()
     assert agreement.conflicts == ()
     assert mark.words == "large left pleural effusion"
@@ -34,12 +34,12 @@ def test_the_same_findings_agree_in_every_word() -> None:
 def test_conflicts_are_named_by_axis(other: Finding, conflicts: tuple[str, ...]) -> None:
     (mark,) = compare([LEFT_LARGE], [other]).marks
     assert mark.conflicts == conflicts
-    assert mark.verdict == ("conflicts" if conflicts else "agrees")
+    assert mark.relation == ("conflicts" if conflicts else "agrees")
 
 
 def test_only_the_descriptor_at_fault_is_marked() -> None:
     (mark,) = compare([LEFT_LARGE], [Finding("pleural effusion", "present", ("large",), ("basal", "right"))]).marks
-    assert {d.text: d.verdict for d in mark.descriptors} == {
+    assert {d.text: d.relation for d in mark.descriptors} == {
         "large": "agrees",
         "basal": "extra",
         "right": "conflicts",
@@ -49,7 +49,7 @@ def test_only_the_descriptor_at_fault_is_marked() -> None:
 def test_a_denied_disease_conflicts_and_an_unmentioned_one_is_extra() -> None:
     query = [LEFT_LARGE, Finding("pneumothorax", "absent")]
     agreement = compare(query, [Finding("pneumothorax", "present"), Finding("edema", "present")])
-    assert [(m.disease, m.verdict, m.conflicts) for m in agreement.marks] == [
+    assert [(m.disease, m.relation, m.conflicts) for m in agreement.marks] == [
         ("pneumothorax", "conflicts", ("disease",)),
         ("edema", "extra", ()),
     ]
@@ -59,7 +59,7 @@ def test_a_denied_disease_conflicts_and_an_unmentioned_one_is_extra() -> None:
 
 def test_two_normal_studies_agree() -> None:
     agreement = compare([Finding("edema", "absent")], [Finding(NO_FINDING, "present")])
-    assert [(m.disease, m.verdict) for m in agreement.marks] == [(NO_FINDING, "agrees")]
+    assert [(m.disease, m.relation) for m in agreement.marks] == [(NO_FINDING, "agrees")]
     assert agreement.shares_disease
 
 
@@ -78,18 +78,18 @@ def test_both_sides_are_said_in_one_word() -> None:
     both = Finding("edema", "present", ("mild",), ("left", "right"))
     (mark,) = compare([both], [both]).marks
     assert mark.words == "mild bilateral edema"
-    assert [d.verdict for d in mark.descriptors] == ["agrees", "agrees"]
+    assert [d.relation for d in mark.descriptors] == ["agrees", "agrees"]
     (mark,) = compare([Finding("edema", "present", (), ("left",))], [both]).marks
-    assert [(d.text, d.verdict) for d in mark.descriptors] == [("mild", "extra"), ("bilateral", "extra")]
-    assert mark.verdict == "agrees"
+    assert [(d.text, d.relation) for d in mark.descriptors] == [("mild", "extra"), ("bilateral", "extra")]
+    assert mark.relation == "agrees"
     (mark,) = unmarked([both])
     assert mark.words == "mild bilateral edema"
 
 
 def test_without_a_query_nothing_is_judged() -> None:
     (mark,) = unmarked([LEFT_LARGE])
-    assert mark.verdict == "neutral"
-    assert {d.verdict for d in mark.descriptors} == {"neutral"}
+    assert mark.relation == "neutral"
+    assert {d.relation for d in mark.descriptors} == {"neutral"}
 
 
 WORDS = st.lists(

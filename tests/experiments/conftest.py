@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from medtrim.evaluation.agreement import compare, unmarked
+from medtrim.evaluation.metric_info import metric_infos
 from medtrim.experiments.results import (
     DIRECTIONS,
     Corpus,
@@ -24,7 +25,6 @@ from medtrim.experiments.results import (
     Results,
     StageTime,
 )
-from medtrim.experiments.vocabulary import metric_infos
 from medtrim.types import DISEASES, Finding
 
 LEFT = Finding("pleural effusion", "present", ("large",), ("left",))

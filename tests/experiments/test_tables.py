@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from medtrim.errors import ConfigError
+from medtrim.evaluation.metric_info import MetricInfo, metric_info, metric_infos
 from medtrim.experiments.results import DIRECTIONS, Figure, Results
 from medtrim.experiments.tables import check_companions, classification_tables, retrieval_tables, verdict_of
-from medtrim.experiments.vocabulary import MetricInfo, metric_info, metric_infos
 
 
 def test_every_direction_has_a_table_and_every_method_a_cell(results: Results) -> None:

@@ -10,10 +10,9 @@ import pytest
 
 from medtrim.errors import ConfigError, MiningError
 from medtrim.mining.pairs import pair_scores
-from medtrim.mining.pool import PoolConfig, mine_pools
+from medtrim.mining.pool import PoolConfig, draw_subsets, mine_pools
 from medtrim.mining.pool_choice import choose
 from medtrim.mining.similarity import ScoreConfig, ScoreWeights, encode_studies, score_matrix
-from medtrim.mining.subsets import draw_subsets
 from medtrim.mining.triplets import FALLBACK, KINDS, LOWEST, SEMI_HARD
 from medtrim.types import Annotation, Finding, schemas
 from medtrim.types.tables import conform

@@ -32,12 +32,12 @@ def test_values_reach_their_places():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"miner": "pol"}, "unknown miner 'pol', allowed: pool, corpus"),
-        ({"iteration": 5}, "unknown key 'iteration'; is 'iterations' meant"),
-        ({"iterations": "5"}, "iterations is '5', expected int"),
-        ({"ceiling": True}, "ceiling is True, expected float"),
-        ({"score": {"weight": {}}}, "score: unknown key 'weight'; is 'weights' meant"),
-        ({"score": {"weights": {"adjectives": 1}}}, "unknown key 'adjectives'; is 'adjective' meant"),
+        ({"miner": "pol"}, "unknown miner 'pol', is 'pool' meant"),
+        ({"iteration": 5}, "unknown key 'iteration', is 'iterations' meant"),
+        ({"iterations": "5"}, "iterations: Input should be a valid integer, not '5'"),
+        ({"ceiling": True}, "ceiling: Input should be a valid number, not True"),
+        ({"score": {"weight": {}}}, "score: unknown key 'weight', is 'weights' meant"),
+        ({"score": {"weights": {"adjectives": 1}}}, "unknown key 'adjectives', is 'adjective' meant"),
         ({"score": 3}, "score: expected keys and values"),
     ],
 )

@@ -4,8 +4,8 @@ import pytest
 
 from medtrim.errors import ConfigError
 from medtrim.training import RECIPES, build_config, load_config, parse_overrides, read_recipe
-from medtrim.training.explain import allowed_keys
-from medtrim.training.load import merge
+from medtrim.training.config import TrainConfig
+from medtrim.types.settings import allowed_keys, merge
 
 NEEDED = {"data": {"studies": "studies.parquet"}, "out": "run"}
 
@@ -63,7 +63,7 @@ def test_every_fault_is_listed_with_the_nearest_key():
     assert "steps: Input should be greater than or equal to 0, not -1" in message
     assert "optimizer.learning_rate" in message
     assert "not 'fast'" in message
-    assert "did you mean 'disease'" in message
+    assert "is 'disease' meant" in message
 
 
 def test_missing_keys_and_unknown_names():
@@ -112,8 +112,8 @@ def test_merge_leaves_its_arguments_alone():
 
 
 def test_allowed_keys_of_optional_sections():
-    assert "rank" in allowed_keys(["lora"])
-    assert allowed_keys(["nowhere"]) == ()
+    assert "rank" in allowed_keys(["lora"], TrainConfig)
+    assert allowed_keys(["nowhere"], TrainConfig) == ()
     with pytest.raises(ConfigError, match="there is no recipe"):
         read_recipe("nothing")
 

@@ -38,7 +38,7 @@ def test_annotations_and_provenance_survive_a_round_trip(tmp_path):
 def test_missing_and_misnamed_columns_are_named(tmp_path):
     path = tmp_path / "triplets.parquet"
     pq.write_table(pa.table({"anchor": ["a"], "positives": ["b"], "negative": ["c"]}), path)
-    with pytest.raises(TableError, match=r"'positive' \(is 'positives' meant\?\).*'negative_score'"):
+    with pytest.raises(TableError, match=r"'positive', is 'positives' meant\?.*'negative_score'"):
         tables.read_table(path, schemas.TRIPLETS, table="triplets")
 
 

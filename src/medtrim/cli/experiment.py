@@ -187,15 +187,15 @@ def judge(
     """Judge a checkpoint by a protocol."""
     import torch
 
-    from medtrim.experiments import protocols as room
+    from medtrim.experiments.protocols import evaluate_protocol, read_manifest
     from medtrim.models import load_checkpoint
     from medtrim.types.tables import read_studies
 
-    read = room.read_manifest(manifest)
+    read = read_manifest(manifest)
     bundle = load_checkpoint(checkpoint)
     bundle.model.to(torch.device(device))  # type: ignore[arg-type]  # transformers wraps Module.to
     with progress_bar("embedding") as progress:
-        verdict = room.judge(
+        found = evaluate_protocol(
             read,
             read_studies(studies),
             bundle,
@@ -204,11 +204,11 @@ def judge(
             seed=seed,
             progress=progress,
         )
-    verdict.write(output)
-    for figure in verdict.figures:
+    found.write(output)
+    for figure in found.figures:
         what = " ".join(part for part in (figure.direction, figure.task, figure.metric, figure.label) if part)
         out.print(f"{what}: {100 * figure.value:.1f} ({100 * figure.low:.1f} to {100 * figure.high:.1f})")
-    report_rejects(len(verdict.rejects), str(output), strict=False)
+    report_rejects(len(found.rejects), str(output), strict=False)
 
 
 class _Live:

@@ -77,10 +77,9 @@ def show(
     ontology: Overlays = None,
 ) -> None:
     """Show what the ontology holds of one finding or descriptor."""
-    import difflib
-
     from medtrim.entities import load_ontology
     from medtrim.errors import OntologyError
+    from medtrim.types.settings import close_names, did_you_mean
 
     loaded = load_ontology(*(ontology or ()))
     concept = loaded.concepts.get(name)
@@ -96,6 +95,5 @@ def show(
         meant = [key for key, row in loaded.data["compounds"].items() if name in row["means"]]
         say(f"  part of: {', '.join(meant) or 'nothing'}")
     else:
-        close = difflib.get_close_matches(name, [*loaded.concepts, *loaded.descriptors], n=3)
-        hint = f"; is {' or '.join(map(repr, close))} meant?" if close else ""
-        raise OntologyError(f"the ontology has no finding or descriptor {name!r}{hint}")
+        close = close_names(name, [*loaded.concepts, *loaded.descriptors], most=2)
+        raise OntologyError(f"the ontology has no finding or descriptor {name!r}{did_you_mean(close)}")

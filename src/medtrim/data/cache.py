@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medtrim.data.cache_index import CacheEntry, CacheFormat, read_index
+from medtrim.data.cache_build import update_cache
+from medtrim.data.cache_index import PIXELS_NAME, CacheEntry, CacheFormat, read_index
 from medtrim.data.images import Fit
 from medtrim.errors import TableError
-from medtrim.types import Study
+from medtrim.types import Reject, Study
 from medtrim.types.tables import Progress, no_progress
-
-if TYPE_CHECKING:
-    from medtrim.data.cache_build import CacheBuild
-
-PIXELS_NAME = "images.u8"
 
 
 def default_cache_path(studies: Path | str, size: int) -> Path:
@@ -104,10 +101,8 @@ class ImageCache:
         workers: int | None = None,
         progress: Progress = no_progress,
     ) -> CacheBuild:
-        """Make the cache in folder `path`, or bring it up to date; see `cache_build.build_cache`."""
-        from medtrim.data.cache_build import build_cache
-
-        return build_cache(
+        """Make the cache in folder `path`, or bring it up to date; arguments and errors as `update_cache`."""
+        update = update_cache(
             studies,
             root=root,
             size=size,
@@ -117,6 +112,7 @@ class ImageCache:
             workers=workers,
             progress=progress,
         )
+        return CacheBuild(cls(path), update.rejects, update.decoded, update.reused, update.changed)
 
     def _map(self) -> NDArray[np.uint8]:
         needed = max((entry.row for entry in self.entries), default=-1) + 1
@@ -129,3 +125,18 @@ class ImageCache:
                 f"image cache: {file} holds {have} images, its index names row {needed - 1}; rebuild it"
             )
         return np.memmap(file, dtype=np.uint8, mode="r", shape=(have, self.size, self.size))
+
+
+@dataclass(frozen=True, slots=True)
+class CacheBuild:
+    """A cache brought up to date and opened, with the fields of `CacheUpdate`. Unpacks into `cache, rejects`."""
+
+    cache: ImageCache
+    rejects: tuple[Reject, ...]
+    decoded: int
+    reused: int
+    changed: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[object]:
+        yield self.cache
+        yield self.rejects

@@ -14,7 +14,7 @@ from medtrim.errors import TableError
 from medtrim.types import Provenance
 from medtrim.types.tables import provenance_of, read_table, write_table
 
-INDEX_NAME, JOURNAL_NAME = "index.parquet", "journal.jsonl"
+PIXELS_NAME, INDEX_NAME, JOURNAL_NAME = "images.u8", "index.parquet", "journal.jsonl"
 FORMAT = 1
 SCHEMA = pa.schema(
     [

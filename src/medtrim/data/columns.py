@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from medtrim.data.raw import Patients
 from medtrim.errors import ConfigError, TableError
+from medtrim.types.settings import nearest
 
 # Names in use for each field, preferred first; compared without case, blanks, dots and hyphens.
 ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -66,9 +66,7 @@ def _explicit(found: list[str], columns: Mapping[str, str], table: str) -> dict[
         raise ConfigError(f"columns: unknown field {unknown[0]!r}; the fields are {', '.join(FIELDS)}")
     absent = [name for name in columns.values() if name not in found]
     if absent:
-        close = difflib.get_close_matches(absent[0], found, n=1)
-        hint = f" (is {close[0]!r} meant?)" if close else ""
-        raise TableError(f"{table}: no column {absent[0]!r}{hint}; columns found: {', '.join(found)}")
+        raise TableError(f"{table}: no column {absent[0]!r}{nearest(absent[0], found)}")
     return dict(columns)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from medtrim.errors import OntologyError
+from medtrim.types.settings import nearest
 
 # Section → the keys an entry may have. None: the section is a mapping of lists.
 _SECTIONS: dict[str, frozenset[str] | None] = {
@@ -20,8 +20,9 @@ _SECTIONS: dict[str, frozenset[str] | None] = {
     "cues": None,
     "profiles": frozenset({"takes", "shares"}),
     "axes": None,
+    "comparisons": frozenset({"terms", "remove"}),
 }
-_PLAIN = ("name", "version", "ignore", "spelled", "compositions", "discard")
+_PLAIN = ("name", "version", "ignore", "spelled", "elsewhere", "compositions", "discard")
 _COMPOSITION = ("finding", "anatomy", "change")
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "findings": {"category": "other"},
@@ -52,15 +53,21 @@ CUES = (
     "partitive",
     "trend",
     "normal",
+    "not",
+    "unable",
+    "perceived",
+    "exclude",
+    "measure",
+    "partial",
+    "non",
+    "bounding",
+    "abnormality",
 )
 
 
 def unknown_key(key: object, allowed: Iterable[str], *, where: str) -> OntologyError:
     """An error that names the allowed keys and the likely one."""
-    names = sorted(allowed)
-    close = difflib.get_close_matches(str(key), names, n=1)
-    hint = f" (is {close[0]!r} meant?)" if close else ""
-    return OntologyError(f"{where}: unknown key {key!r}{hint}; allowed: {', '.join(names)}")
+    return OntologyError(f"{where}: unknown key {key!r}{nearest(key, sorted(allowed))}")
 
 
 def check_document(document: Any, *, source: str) -> None:
@@ -96,7 +103,7 @@ def check_document(document: Any, *, source: str) -> None:
 
 
 def _check_plain(section: str, rows: Any, *, source: str) -> None:
-    if section in ("ignore", "spelled", "compositions") and not isinstance(rows, list):
+    if section in ("ignore", "spelled", "elsewhere", "compositions") and not isinstance(rows, list):
         raise OntologyError(f"{source}: {section} must be a list")
     if section != "compositions":
         return
@@ -134,7 +141,7 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any], *, source: str) -
         for name in names:
             if data[section].pop(name, None) is None:
                 raise OntologyError(f"{source}: discard: {section} has no {name!r}")
-    for section in ("ignore", "spelled", "compositions"):
+    for section in ("ignore", "spelled", "elsewhere", "compositions"):
         data[section] = [*data[section], *(x for x in overlay.get(section) or () if x not in data[section])]
     for section, keys in _SECTIONS.items():
         for name, row in (overlay.get(section) or {}).items():

@@ -8,8 +8,8 @@ from typing import Literal
 
 from medtrim.types import DEFAULT_CONTRADICTIONS, NO_FINDING, SIDES, Contradictions, Finding
 
-Verdict = Literal["agrees", "conflicts", "extra", "neutral"]
-"""What a mark says.
+Relation = Literal["agrees", "conflicts", "extra", "neutral"]
+"""How something said of a retrieved study relates to the query.
 
 `agrees`: the query says the same; `conflicts`: both cannot be true of one study; `extra`: the query is silent;
 `neutral`: there is no query to compare with.
@@ -24,7 +24,7 @@ class DescriptorMark:
     """One descriptor of a retrieved finding and how it stands to the query's descriptors of that disease."""
 
     text: str
-    verdict: Verdict
+    relation: Relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class FindingMark:
 
     disease: str
     uncertain: bool
-    verdict: Verdict
+    relation: Relation
     conflicts: tuple[str, ...]
     descriptors: tuple[DescriptorMark, ...]
 
@@ -62,7 +62,7 @@ class Agreement:
     @property
     def shares_disease(self) -> bool:
         """Whether some disease of the study is in the query too (two normal studies share `no finding`)."""
-        return any(m.verdict in ("agrees", "conflicts") and "disease" not in m.conflicts for m in self.marks)
+        return any(m.relation in ("agrees", "conflicts") and "disease" not in m.conflicts for m in self.marks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +141,9 @@ def _mark(
 ) -> FindingMark:
     if ours is None:
         against: tuple[str, ...] = ("disease",) if theirs.disease in denied else ()
-        verdict: Verdict = "conflicts" if against else "extra"
+        relation: Relation = "conflicts" if against else "extra"
         marks = _bilateral(tuple(DescriptorMark(d, "extra") for d in theirs.descriptors))
-        return FindingMark(theirs.disease, theirs.uncertain, verdict, against, marks)
+        return FindingMark(theirs.disease, theirs.uncertain, relation, against, marks)
     conflicts = tuple(
         axis for axis in contradictions.axes if contradictions.conflict(axis, ours.descriptors, theirs.descriptors)
     )
@@ -162,6 +162,6 @@ def _bilateral(marks: tuple[DescriptorMark, ...]) -> tuple[DescriptorMark, ...]:
     sides = [m for m in marks if m.text in SIDES]
     if len(sides) < len(SIDES):
         return marks
-    verdicts = {m.verdict for m in sides}
-    both = DescriptorMark(BILATERAL, verdicts.pop() if len(verdicts) == 1 else "extra")
+    relations = {m.relation for m in sides}
+    both = DescriptorMark(BILATERAL, relations.pop() if len(relations) == 1 else "extra")
     return (*(m for m in marks if m.text not in SIDES), both)

@@ -17,7 +17,9 @@ from medtrim.evaluation.figures import Figure
 from medtrim.evaluation.fingerprint import Parts
 from medtrim.evaluation.retrieval import QueryTable
 from medtrim.types import Provenance
-from medtrim.types.tables import atomic_path, read_table, write_table
+from medtrim.types.jsonfile import write_json
+from medtrim.types.outputs import published_together
+from medtrim.types.tables import read_table, write_table
 
 METRICS, REPLICATES, QUERIES, EMBEDDINGS, SUMMARY = (
     "metrics.parquet",
@@ -96,35 +98,38 @@ class EvaluationResult:
 
 
 def write_evaluation(result: EvaluationResult, folder: Path | str) -> None:
-    """Write metrics, replicates, per-query values, embeddings and the summary into `folder`."""
-    folder = Path(folder)
+    """Write metrics, replicates, per-query values, embeddings and the summary into `folder`, all of them or none.
+
+    Raises:
+        TableError: the system refuses; an older evaluation is still whole.
+    """
     provenance = Provenance("metrics", config=dict(result.facts), extra={"fingerprint": result.fingerprint})
     table = result.to_table()
-    write_table(table, folder / METRICS, provenance)
     keys = table.select(["task", "metric", "direction", "queries", "label"])
     replicates = pa.array([f.replicates.tolist() for f in result.figures], pa.list_(pa.float64()))
-    write_table(keys.append_column("replicates", replicates), folder / REPLICATES, provenance)
-    write_table(_query_table(result), folder / QUERIES, provenance)
-    if result.embeddings is not None:
-        write_embeddings(result.embeddings, folder / EMBEDDINGS, provenance)
-    with atomic_path(folder / SUMMARY) as part:
-        part.write_text(json.dumps(summary(result), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with published_together(folder, (METRICS, REPLICATES, QUERIES, EMBEDDINGS, SUMMARY)) as part:
+        write_table(table, part / METRICS, provenance)
+        write_table(keys.append_column("replicates", replicates), part / REPLICATES, provenance)
+        write_table(_query_table(result), part / QUERIES, provenance)
+        if result.embeddings is not None:
+            write_embeddings(result.embeddings, part / EMBEDDINGS, provenance)
+        write_json(part / SUMMARY, summary(result))
 
 
 def summary(result: EvaluationResult) -> dict[str, Any]:
-    """The JSON summary; undefined numbers are null, as JSON knows no NaN."""
-    figures = []
-    for figure in result.figures:
-        row = asdict(figure)
-        del row["replicates"]
-        figures.append({k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()})
+    """The JSON summary."""
     return {
         "method": result.method,
         "fingerprint": result.fingerprint,
         "task_fingerprints": {task: dict(parts) for task, parts in result.task_fingerprints.items()},
         "facts": dict(result.facts),
-        "figures": figures,
+        "figures": [plain_figure(figure) for figure in result.figures],
     }
+
+
+def plain_figure(figure: Figure) -> dict[str, Any]:
+    """A figure as plain data, without its replicates."""
+    return {name: value for name, value in asdict(figure).items() if name != "replicates"}
 
 
 def read_evaluation(folder: Path | str) -> EvaluationResult:

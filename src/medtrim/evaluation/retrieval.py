@@ -61,7 +61,7 @@ class RetrievalResult:
     queries: tuple[QueryTable, ...]
 
 
-def evaluate_retrieval(
+def retrieval_figures(
     image: Float[np.ndarray, "studies dimension"],
     text: Float[np.ndarray, "studies dimension"],
     reference: Reference,
@@ -70,7 +70,9 @@ def evaluate_retrieval(
     directions: Sequence[str] = DIRECTIONS,
     same_report: Integer[np.ndarray, " studies"] | None = None,
 ) -> RetrievalResult:
-    """Retrieval metrics of embeddings whose rows are those of `reference` (in the order of the study ids).
+    """Retrieval metrics of embeddings whose rows are those of `reference` and of `bootstrap`, in the same order.
+
+    Rows carry no ids here: `medtrim.evaluation.evaluate_retrieval` and `EvaluationSet` match studies by id.
 
     Instance retrieval (across modalities only: within one, a query finds itself) has the query's own study in
     the gallery; everything else leaves it out. Every figure is given over all queries, over those with a disease
@@ -112,7 +114,7 @@ def top_studies(
     direction: str,
     k: int,
 ) -> Integer[np.ndarray, "queries k"]:
-    """Rows of the k best studies of each query without its own, as `evaluate_retrieval` ranks them."""
+    """Rows of the k best studies of each query without its own, as `retrieval_figures` ranks them."""
     side = {"i": unit(image), "t": unit(text)}
     similarity = similarities(side[direction[0]][queries], side[direction[2]])
     return rank_without_own(similarity, queries)[:, :k]

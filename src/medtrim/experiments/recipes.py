@@ -14,9 +14,10 @@ from medtrim.experiments.settings import refuse_settings
 from medtrim.experiments.suite.dotted import holds
 from medtrim.experiments.validation import CURVES, curve_name
 from medtrim.training import RECIPES, TrainConfig, build_config, load_config
-from medtrim.training.load import merge, parse_overrides
+from medtrim.training.load import parse_overrides
 from medtrim.training.prepare import model_config
 from medtrim.types import Study
+from medtrim.types.settings import merge
 
 # Learning rates of methods.yaml are for encoders from random weights at this recipe's size.
 OWN_RATES = "tiny-cpu"

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from medtrim.evaluation.metric_info import metric_info
 from medtrim.experiments.results import DIRECTIONS, Figure, Queries, Results
 from medtrim.experiments.tables import find, headline_metrics, verdict_of
 from medtrim.experiments.training_words import advantages, tuning_lines
-from medtrim.experiments.vocabulary import metric_info
 
 FEW_QUERIES = 100
 FEW_STUDIES = 1000

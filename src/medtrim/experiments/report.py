@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from medtrim.evaluation.metric_info import MetricInfo, metric_infos
 from medtrim.experiments.remarks import remarks
 from medtrim.experiments.results import DIRECTIONS, Figure, Results
 from medtrim.experiments.svg import Chart, Whisker, line_chart, symmetric_span, whisker
@@ -26,7 +27,6 @@ from medtrim.experiments.tables import (
     retrieval_tables,
 )
 from medtrim.experiments.training_words import budget_words
-from medtrim.experiments.vocabulary import MetricInfo, metric_infos
 from medtrim.types import DISEASES, NO_FINDING
 from medtrim.types.tables import atomic_path
 from medtrim.types.yamlfile import dump_yaml

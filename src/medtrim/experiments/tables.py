@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from medtrim.errors import ConfigError
+from medtrim.evaluation.metric_info import MetricInfo, group_titles, metric_infos
 from medtrim.experiments.results import DIRECTIONS, Figure, Results
-from medtrim.experiments.vocabulary import MetricInfo, group_titles, metric_infos
 
 MACRO = "macro"
 """Evaluation's name for the mean over classes."""

@@ -11,7 +11,7 @@ from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.embed import embed_studies
 from medtrim.evaluation.reference import Reference, make_reference
-from medtrim.evaluation.retrieval import evaluate_retrieval
+from medtrim.evaluation.retrieval import retrieval_figures
 from medtrim.models import EncoderBundle
 from medtrim.training import TrainConfig
 from medtrim.types import Study
@@ -37,7 +37,7 @@ def mean_retrieval(
 ) -> dict[str, float]:
     """`CURVES` of abnormal queries among `studies`, each the mean over `DIRECTIONS`, where defined."""
     found = embed_studies(bundle, studies, cache)
-    result = evaluate_retrieval(found.image, found.text, reference, bootstrap, directions=DIRECTIONS)
+    result = retrieval_figures(found.image, found.text, reference, bootstrap, directions=DIRECTIONS)
     values = {m: [f.value for f in result.figures if f.metric == m and f.queries == "abnormal"] for m in CURVES}
     return {metric: float(np.mean(v)) for metric, v in values.items() if v}
 

@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Int64, Integer
 
 from medtrim.errors import ConfigError, MiningError
-from medtrim.mining.checks import check_thresholds
-from medtrim.mining.score_config import SCORE_DECIMALS
+from medtrim.mining.score_config import SCORE_DECIMALS, check_thresholds
 from medtrim.mining.triplets import HIGH, LOW, MIDDLE, MinedTriplets
 
 # Above any score in units of the last decimal; small enough for keys of 2^16 studies in 64 bits.

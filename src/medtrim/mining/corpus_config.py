@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from pydantic import Strict
+from pydantic.dataclasses import dataclass
 
 from medtrim.errors import ConfigError
-from medtrim.mining.checks import check_thresholds
+from medtrim.mining.score_config import SETTINGS, check_thresholds
 
 STRATEGIES: tuple[str, ...] = ("semi-hard", "hardest", "stratified")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=SETTINGS)
 class CorpusConfig:
     """Which anchors, and which of all studies become their positives and negatives.
 
@@ -46,7 +49,7 @@ class CorpusConfig:
     slack: float = 0.0
     min_positive: float = 0.0
     attribute_hard: float = 0.0
-    axes: tuple[str, ...] = ()
+    axes: Annotated[tuple[str, ...], Strict(False)] = ()
     anchors: int = 0
     balanced: bool = False
     other_patients: bool = False

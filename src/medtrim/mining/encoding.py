@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Integer
 
-from medtrim.errors import TableError
+from medtrim.errors import MiningError, TableError
 from medtrim.mining.score_config import ScoreConfig
 from medtrim.mining.sets import SetTable, distinct_rows, pack
 from medtrim.types import ASSERTIONS, Annotation
@@ -168,3 +168,14 @@ def encode_flat(study_ids: tuple[str, ...], flat: FlatFindings, config: ScoreCon
 
 def _ints(values: list[int]) -> Integer[np.ndarray, " values"]:
     return np.array(values, np.int64)
+
+
+def check_corpus(encoded: EncodedStudies, *, least: int) -> None:
+    """Raise a `MiningError` for a corpus too small for a triplet, or one in which all studies are alike."""
+    if len(encoded) < least:
+        raise MiningError(
+            f"the corpus holds {len(encoded)} study(ies); a triplet needs {least}: anchor, positive and negative"
+        )
+    if encoded.distinct == 1:
+        what = "normal (no counted disease)" if encoded.is_normal.all() else "annotated alike"
+        raise MiningError(f"all {len(encoded)} studies are {what}: nothing tells a positive from a negative")

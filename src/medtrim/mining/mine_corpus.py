@@ -11,10 +11,9 @@ import numpy as np
 from jaxtyping import Integer
 
 from medtrim.errors import MiningError
-from medtrim.mining.checks import check_corpus
 from medtrim.mining.corpus import CorpusMiner, ShardTriplets, ordered
 from medtrim.mining.corpus_config import CorpusConfig
-from medtrim.mining.encoding import EncodedStudies
+from medtrim.mining.encoding import EncodedStudies, check_corpus
 from medtrim.mining.engines import run_shards
 from medtrim.mining.plan import cut_shards, draw_anchors
 from medtrim.mining.store import ShardStore, fingerprint

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from pydantic.dataclasses import dataclass
+
 from medtrim.errors import ConfigError
-from medtrim.mining.checks import check_thresholds
+from medtrim.mining.score_config import SETTINGS, check_thresholds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=SETTINGS)
 class PoolConfig:
     """How pools are drawn and negatives chosen; the defaults are the authors' (40,000 × 32 = 1.28 million).
 

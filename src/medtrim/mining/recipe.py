@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from medtrim.errors import ConfigError
 from medtrim.mining.corpus_config import CorpusConfig
 from medtrim.mining.pool_config import PoolConfig
 from medtrim.mining.score_config import ScoreConfig, ScoreWeights
+from medtrim.types.settings import explain, merge, nearest
 from medtrim.types.yamlfile import read_yaml
 
 MINERS: Mapping[str, type[PoolConfig] | type[CorpusConfig]] = {"pool": PoolConfig, "corpus": CorpusConfig}
@@ -36,15 +37,13 @@ def load_recipe(
     path: Path | str | None, *, options: Mapping[str, Any] | None = None, score: Mapping[str, Any] | None = None
 ) -> Recipe:
     """The recipe in the YAML file `path`, overridden by those of `options` and `score` that are not None."""
-    data = read_yaml(path) if path else {}
+    data = (read_yaml(path) if path else None) or {}
     source = str(path) if path else "options"
-    if data is not None and not isinstance(data, Mapping):
+    if not isinstance(data, Mapping):
         raise ConfigError(f"{source}: expected keys and values, found {type(data).__name__}")
-    merged = {**(data or {}), **{k: v for k, v in (options or {}).items() if v is not None}}
     given = {k: v for k, v in (score or {}).items() if v is not None}
-    if given:
-        merged["score"] = {**_mapping(merged.get("score") or {}, f"{source}: score"), **given}
-    return read_recipe(merged, source=source)
+    over = {k: v for k, v in (options or {}).items() if v is not None} | ({"score": given} if given else {})
+    return read_recipe(merge(data, over), source=source)
 
 
 def read_recipe(data: Mapping[str, Any], *, source: str = "mining recipe") -> Recipe:
@@ -56,13 +55,15 @@ def read_recipe(data: Mapping[str, Any], *, source: str = "mining recipe") -> Re
     options = dict(data)
     miner = options.pop("miner", "pool")
     if miner not in MINERS:
-        raise ConfigError(f"{source}: unknown miner {miner!r}, allowed: {', '.join(MINERS)}")
+        raise ConfigError(f"{source}: unknown miner {miner!r}{nearest(miner, MINERS)}")
     score = dict(_mapping(options.pop("score", {}), f"{source}: score"))
     weights = _mapping(score.pop("weights", {}), f"{source}: score.weights")
-    score_config = _build(
-        ScoreConfig, score, f"{source}: score", weights=_build(ScoreWeights, weights, f"{source}: score.weights")
+    score["weights"] = _build(ScoreWeights, weights, f"{source}: score.weights")
+    return Recipe(
+        miner,
+        _build(MINERS[miner], options, source, also=("miner", "score")),
+        _build(ScoreConfig, score, f"{source}: score"),
     )
-    return Recipe(miner, _build(MINERS[miner], options, source, also=("miner", "score")), score_config)
 
 
 def _mapping(value: Any, source: str) -> Mapping[str, Any]:
@@ -71,27 +72,9 @@ def _mapping(value: Any, source: str) -> Mapping[str, Any]:
     return value
 
 
-def _build(kind: type[T], values: Mapping[str, Any], source: str, *, also: tuple[str, ...] = (), **given: Any) -> T:
-    """An instance of dataclass `kind` from plain values, each checked against the type of the field's default."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    allowed = [*also, *fields]
-    default = kind(**given)
-    checked: dict[str, Any] = dict(given)
-    for name, value in values.items():
-        if name not in fields:
-            close = difflib.get_close_matches(str(name), allowed, n=1)
-            hint = f"; is {close[0]!r} meant?" if close else ""
-            raise ConfigError(f"{source}: unknown key {name!r}{hint} (allowed: {', '.join(allowed)})")
-        checked[name] = _conform(value, getattr(default, name), f"{source}: {name}")
-    return kind(**checked)
-
-
-def _conform(value: Any, example: Any, source: str) -> Any:
-    """`value` in the type of `example`; a whole number may stand for a float, a list for a tuple."""
-    if isinstance(example, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(example, tuple) and isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
-        return tuple(value)
-    if example is None or type(value) is type(example):
-        return value
-    raise ConfigError(f"{source} is {value!r}, expected {type(example).__name__}")
+def _build(kind: type[T], values: Mapping[str, Any], source: str, *, also: tuple[str, ...] = ()) -> T:
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        faults = [line for detail in error.errors(include_url=False) for line in explain(detail, kind, also=also)]
+        raise ConfigError(f"{source}: " + "; ".join(faults)) from error

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, field
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Strict
+from pydantic.dataclasses import dataclass
 
 from medtrim.errors import ConfigError
 from medtrim.types import ASSERTIONS, DISEASES, NO_FINDING
@@ -13,9 +16,17 @@ from medtrim.types import ASSERTIONS, DISEASES, NO_FINDING
 # same fractions in another order differ in the last bit, and miners compare scores for ties and with thresholds.
 SCORE_DECIMALS = 12
 MODES: tuple[str, ...] = ("faithful", "symmetric")
+# Of every mining option: an unknown key and a value of another type are errors ("5" is no number).
+SETTINGS = ConfigDict(extra="forbid", strict=True)
 
 
-@dataclass(frozen=True, slots=True)
+def check_thresholds(semi_hard: float, ceiling: float) -> None:
+    """Raise a `ConfigError` unless 0 ≤ semi_hard < ceiling."""
+    if not 0 <= semi_hard < ceiling:
+        raise ConfigError(f"thresholds semi_hard {semi_hard}, ceiling {ceiling}; needed: 0 ≤ semi_hard < ceiling")
+
+
+@dataclass(frozen=True, slots=True, config=SETTINGS)
 class ScoreWeights:
     """Weights of the three terms of S; the defaults are those of the authors' code.
 
@@ -43,7 +54,7 @@ class ScoreWeights:
         return self.disease + self.adjective + self.direction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=SETTINGS)
 class ScoreConfig:
     """Everything the score depends on besides the annotations.
 
@@ -60,8 +71,8 @@ class ScoreConfig:
 
     weights: ScoreWeights = field(default_factory=ScoreWeights)
     mode: str = "faithful"
-    diseases: tuple[str, ...] = DISEASES
-    assertions: tuple[str, ...] = ("present", "uncertain")
+    diseases: Annotated[tuple[str, ...], Strict(False)] = DISEASES
+    assertions: Annotated[tuple[str, ...], Strict(False)] = ("present", "uncertain")
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

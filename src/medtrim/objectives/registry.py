@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Iterable
 from typing import Any
 
 from medtrim.errors import ConfigError
@@ -22,6 +20,7 @@ from medtrim.objectives.soft_targets import SoftTargets
 from medtrim.objectives.stratified import StratifiedTriplets
 from medtrim.objectives.supervised_contrastive import SupervisedContrastive
 from medtrim.objectives.triplet import MedTrimTriplet
+from medtrim.types.settings import nearest
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "medtrim": AnnealedKernel,
@@ -71,7 +70,7 @@ def build_objective(
     allowed = objective_options(name)
     for option in options:
         if option not in allowed:
-            raise ConfigError(f"objective {name!r} has no option {option!r}{_nearest(option, allowed)}")
+            raise ConfigError(f"objective {name!r} has no option {option!r}{nearest(option, allowed)}")
         options[option] = _typed(option, options[option], allowed[option])
     kind = _named(name)
     taken = inspect.signature(kind.__init__).parameters
@@ -85,7 +84,7 @@ def build_objective(
 
 def _named(name: str) -> type[Objective]:
     if name not in OBJECTIVES:
-        raise ConfigError(f"there is no objective {name!r}{_nearest(name, OBJECTIVES)}")
+        raise ConfigError(f"there is no objective {name!r}{nearest(name, OBJECTIVES)}")
     return OBJECTIVES[name]
 
 
@@ -96,10 +95,3 @@ def _typed(option: str, value: Any, default: Any) -> Any:
     if type(value) is not type(default):
         raise ConfigError(f"{option} must be a {type(default).__name__} such as {default!r}; received {value!r}")
     return value
-
-
-def _nearest(name: str, allowed: Iterable[str]) -> str:
-    names = list(allowed)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    guess = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{guess} (allowed: {', '.join(names) or 'none'})"

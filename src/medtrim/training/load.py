@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from medtrim.errors import ConfigError
 from medtrim.objectives import build_objective, objective_options
 from medtrim.training.config import TrainConfig
-from medtrim.training.explain import explain, nearest
+from medtrim.types.settings import explain, merge, nearest, nested
 from medtrim.types.yamlfile import load_yaml, read_yaml
 
 RECIPES = ("tiny-cpu", "paper", "single-gpu")
@@ -140,7 +140,7 @@ def _understand(values: dict[str, Any]) -> CheckedConfig:
         except ValidationError as error:
             details = error.errors(include_url=False)
         for detail in details:
-            faults += [line for line in explain(detail) if line not in faults]
+            faults += [line for line in explain(detail, TrainConfig, also=("recipe",)) if line not in faults]
             # A rule over several sections has no place of its own; the only one is about this key.
             place = [str(part) for part in detail["loc"]] or ["batch", "sampler"]
             if detail["type"] == "missing":
@@ -172,15 +172,6 @@ def _lay_over(base: dict[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
     return merge(base, layer)
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the keys of `over`, mappings merged key by key."""
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
-
-
 def parse_overrides(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
     """Nested plain data of `a.b=value` words.
 
@@ -188,15 +179,15 @@ def parse_overrides(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, A
         ConfigError: a word has no `=`, or a value is no YAML.
     """
     if isinstance(overrides, Mapping):
-        return _nest(overrides.items())
-    nested, problems = _parse_words(overrides)
+        return nested(overrides)
+    values, problems = _parse_words(overrides)
     if problems:
         raise ConfigError("; ".join(problems))
-    return nested
+    return values
 
 
 def _parse_words(words: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
-    pairs: list[tuple[str, Any]] = []
+    values: dict[str, Any] = {}
     problems: list[str] = []
     for word in words:
         key, equals, text = word.partition("=")
@@ -204,19 +195,10 @@ def _parse_words(words: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
             problems.append(f"{word!r} is no key=value")
             continue
         try:
-            pairs.append((key, load_yaml(text, source=word)))
+            values = merge(values, nested({key: load_yaml(text, source=word)}))
         except ConfigError as error:
             problems.append(str(error))
-    return _nest(pairs), problems
-
-
-def _nest(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for key, value in pairs:
-        for name in reversed(key.strip().split(".")):
-            value = {name: value}
-        nested = merge(nested, value)
-    return nested
+    return values, problems
 
 
 def _objective_problems(section: Any) -> list[str]:

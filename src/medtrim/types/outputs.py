@@ -1,10 +1,12 @@
-"""Can it be written, and does it overwrite what is being read? Asked before the work, not after."""
+"""Can it be written, does it overwrite what is being read, does another process write it? Asked before the work."""
 
 from __future__ import annotations
 
+import glob
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,6 +49,112 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise TableError(f"{path} cannot be written ({describe(error)})") from error
+
+
+@contextmanager
+def published_together(folder: Path | str, names: Sequence[str]) -> Iterator[Path]:
+    """A private folder whose files take the places of `names` in `folder` once the block has ended well.
+
+    The last of `names` says that the others belong together: it is removed first and comes last, so that a kill
+    between leaves a folder without it, never files of two runs that look like one. Until then the older files stay
+    whole. Of `names`, those that the block did not write are removed.
+
+    Raises:
+        TableError: the system refuses (no permission, no room); the message names `folder`.
+    """
+    folder = Path(folder)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=folder, prefix=f".{folder.name}.", suffix=".part"))
+        try:
+            yield part
+            umask = os.umask(0)
+            os.umask(umask)
+            (folder / names[-1]).unlink(missing_ok=True)
+            for name in names:
+                if (part / name).exists():
+                    (part / name).chmod(0o666 & ~umask)
+                    (part / name).replace(folder / name)
+                else:
+                    (folder / name).unlink(missing_ok=True)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def sole_writer(path: Path | str, *companions: Path | str) -> Iterator[None]:
+    """Hold the lock of an output, a file or a folder, while the block runs; every command that writes takes it.
+
+    The lock is `.NAME.lock` beside `path`, or in the folder `path` where the folder above it cannot be written to.
+    The system releases it when the process ends, however it ends. Once it is held, the partial outputs that a
+    killed run left of `path` and of `companions` (further outputs of the same command) are removed: they may hold
+    reports.
+
+    Raises:
+        ConfigError: another process (or another block of this one) holds the lock, or it cannot be made.
+
+    Example:
+        >>> with sole_writer(output, rejects):
+        ...     write_table(table, output, provenance)
+    """
+    import fcntl  # only POSIX systems have it
+
+    path = Path(path)
+    lock = _lock_path(path)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            file = lock.open("a+", encoding="utf-8")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is(lock, file.fileno()):
+                break
+            file.close()  # its holder removed it between our opening and locking it
+    except BlockingIOError as error:
+        file.seek(0)
+        holder = file.read(40).strip()
+        file.close()
+        raise ConfigError(
+            f"{path} is being written by {holder or 'another process'}: wait for it or choose another output"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({describe(error)})") from error
+    with file:
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        try:
+            for output in (path, *map(Path, companions)):
+                _remove_parts(output)
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _lock_path(path: Path) -> Path:
+    """Links are followed, so that two names of one output have one lock."""
+    path = path.resolve()
+    inside = path.is_dir() and not os.access(path.parent, os.W_OK)
+    return path / ".lock" if inside else path.with_name(f".{path.name}.lock")
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    """Whether `path` still names the open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_parts(path: Path) -> None:
+    """Remove `.NAME.RANDOM.part`, as `tempfile` names them, beside `path` and in it."""
+    pattern = f".{glob.escape(path.name)}.*.part"
+    for part in (*path.parent.glob(pattern), *path.glob(pattern)):
+        if "." in part.name.removeprefix(f".{path.name}.").removesuffix(".part"):
+            continue  # of another output, whose name begins like this one's
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
 
 
 def describe(error: OSError) -> str:

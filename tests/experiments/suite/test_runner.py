@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from medtrim.experiments.suite.runner import ERROR, RESULT, Job, Snapshot, read_json, run_jobs, write_json
+from medtrim.experiments.suite.runner import ERROR, RESULT, Job, Snapshot, run_jobs
+from medtrim.types.jsonfile import read_json, write_json
 
 
 def job(folder: Path, body: str, title: str = "") -> Job:

@@ -1,6 +1,6 @@
 """Protocols of the field as data: which studies, which text, which gallery. Manifests hold ids only."""
 
-from medtrim.experiments.protocols.judge import judge
+from medtrim.experiments.protocols.evaluate import evaluate_protocol
 from medtrim.experiments.protocols.manifest import Manifest, read_manifest, write_manifest
 from medtrim.experiments.protocols.schema import PROTOCOLS, Protocol, load_protocol
 from medtrim.experiments.protocols.select import select
@@ -9,7 +9,7 @@ __all__ = [
     "PROTOCOLS",
     "Manifest",
     "Protocol",
-    "judge",
+    "evaluate_protocol",
     "load_protocol",
     "read_manifest",
     "select",

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medtrim.errors import ConfigError
-from medtrim.experiments.suite.load import explain, nearest
+from medtrim.types.settings import explain, nearest
 from medtrim.types.yamlfile import load_yaml, read_yaml
 
 PROTOCOLS: tuple[str, ...] = (
@@ -133,5 +133,5 @@ def load_protocol(source: Path | str) -> Protocol:
     try:
         return Protocol.model_validate(values)
     except ValidationError as error:
-        problems = [explain(detail, Protocol) for detail in error.errors(include_url=False)]
+        problems = [line for detail in error.errors(include_url=False) for line in explain(detail, Protocol)]
         raise ConfigError(f"{source}: " + "; ".join(problems)) from error

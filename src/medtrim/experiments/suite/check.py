@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medtrim.errors import ConfigError
-from medtrim.experiments.suite.load import nearest
 from medtrim.experiments.suite.plan import RunSpec, plan_final, plan_search, search_points
 from medtrim.experiments.suite.resolve import annotation_errors, study_encodings, training_config
 from medtrim.experiments.suite.schema import Suite
 from medtrim.experiments.suite.start import start_recipe
 from medtrim.mining.recipe import read_recipe
 from medtrim.objectives import OBJECTIVES
+from medtrim.types.settings import nearest
 
 
 def check_suite(suite: Suite) -> None:

@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from medtrim.evaluation import EvaluationResult, read_evaluation
-from medtrim.experiments.suite.dotted import nested, under, without
+from medtrim.experiments.suite.dotted import under, without
 from medtrim.experiments.suite.execute import EVALUATION
 from medtrim.experiments.suite.plan import PlannedRun
 from medtrim.experiments.suite.runner import Outcome
 from medtrim.experiments.suite.schema import TuningSection
 from medtrim.types import Provenance
+from medtrim.types.settings import nested
 from medtrim.types.tables import write_table
 
 

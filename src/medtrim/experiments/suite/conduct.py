@@ -17,18 +17,11 @@ from medtrim.experiments.suite.execute import RunTask
 from medtrim.experiments.suite.plan import PlannedRun, plan_final, plan_search
 from medtrim.experiments.suite.prepare import PreparedCorpus, image_size_of, prepare_corpus
 from medtrim.experiments.suite.resolve import training_config
-from medtrim.experiments.suite.runner import (
-    RESULT,
-    Job,
-    Outcome,
-    Snapshot,
-    outcome_facts,
-    run_jobs,
-    write_json,
-)
+from medtrim.experiments.suite.runner import RESULT, Job, Outcome, Snapshot, outcome_facts, run_jobs
 from medtrim.experiments.suite.schema import Suite
 from medtrim.experiments.suite.start import prepare_start
 from medtrim.experiments.suite.worker import TASK
+from medtrim.types.jsonfile import write_json
 from medtrim.types.tables import Progress, no_progress
 
 RUNS, CORPUS, SEARCH, RECORD, LOCK = "runs", "corpus", "search.parquet", "suite.json", ".lock"

@@ -6,20 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 
-def nested(pairs: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"a.b": 1, "a.c": 2}` → `{"a": {"b": 1, "c": 2}}`; later pairs win."""
-    root: dict[str, Any] = {}
-    for key, value in pairs.items():
-        *parents, last = key.split(".")
-        here = root
-        for name in parents:
-            inside = here.get(name)
-            here[name] = dict(inside) if isinstance(inside, Mapping) else {}
-            here = here[name]
-        here[last] = value
-    return root
-
-
 def holds(values: Mapping[str, Any], key: str) -> bool:
     """Whether nested `values` say something of `key`, be it null."""
     here: Any = values

@@ -17,7 +17,7 @@ from medtrim.evaluation import EvaluationOptions, EvaluationResult, evaluate, wr
 from medtrim.evaluation.truth import contradictions_of_table
 from medtrim.experiments.suite.curve import make_curve
 from medtrim.experiments.suite.degrade import degrade
-from medtrim.experiments.suite.plan import RunSpec, digest
+from medtrim.experiments.suite.plan import RunSpec
 from medtrim.experiments.suite.prepare import PreparedCorpus
 from medtrim.experiments.suite.resolve import annotation_errors, study_encodings, training_config
 from medtrim.mining.corpus_config import CorpusConfig
@@ -29,6 +29,7 @@ from medtrim.mining.triplets import MinedTriplets
 from medtrim.models import load_checkpoint
 from medtrim.training import TrainConfig, TrainResult, train
 from medtrim.types import Provenance, Study, schemas
+from medtrim.types.jsonfile import digest
 from medtrim.types.tables import (
     Progress,
     annotations_to_table,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medtrim.evaluation import DIRECTION_NAMES, Embeddings, Reference, make_reference, top_studies
+from medtrim.evaluation import DIRECTION_NAMES, Embeddings, Reference, make_reference
 from medtrim.evaluation.agreement import compare, unmarked
+from medtrim.evaluation.retrieval import top_studies
 from medtrim.experiments.gallery import Picture, data_uri
 from medtrim.experiments.results import GalleryQuery, GalleryStudy
 from medtrim.types import Annotation, Contradictions, Study

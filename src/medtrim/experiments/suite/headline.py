@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from medtrim.evaluation import DIRECTION_NAMES
+from medtrim.evaluation.metric_info import MetricInfo, metric_info
 from medtrim.experiments.suite.schema import Suite
-from medtrim.experiments.vocabulary import MetricInfo, metric_info
 
 RETRIEVAL = (
     "disease P@10",

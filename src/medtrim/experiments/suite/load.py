@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from medtrim.errors import ConfigError
 from medtrim.experiments.suite.schema import Suite
+from medtrim.types.settings import explain, merge, nearest
 from medtrim.types.yamlfile import load_yaml, read_yaml
 
 SUITES: tuple[str, ...] = ("quick", "readme", "tuning", "controls", "pretrained", "sensitivity", "full")
@@ -61,7 +60,11 @@ def build_suite(values: Mapping[str, Any], *, source: str = "suite") -> Suite:
     try:
         return Suite.model_validate(values)
     except ValidationError as error:
-        problems = [explain(detail, Suite) for detail in error.errors(include_url=False)]
+        problems = [
+            line
+            for detail in error.errors(include_url=False)
+            for line in explain(detail, Suite, also=(EXTENDS, SCALES))
+        ]
         raise ConfigError(f"{source}: " + "; ".join(problems)) from error
 
 
@@ -73,60 +76,6 @@ def extended(values: dict[str, Any], *, source: str) -> dict[str, Any]:
     if base not in SUITES:
         raise ConfigError(f"{source}: there is no packaged suite {base!r}{nearest(str(base), SUITES)}")
     return merge(extended(_packaged(str(base)), source=str(base)), values)
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the keys of `over`, mappings merged key by key; `data` sources replace each other."""
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
-
-
-def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    """One sentence about one pydantic error: the key, what is wrong, and the nearest allowed key or value."""
-    *parents, key = detail["loc"] or ("",)
-    name = ".".join(map(str, detail["loc"]))
-    if detail["type"] == "extra_forbidden":
-        also = (EXTENDS, SCALES) if not parents and model is Suite else ()
-        return f"unknown key {name!r}{nearest(str(key), (*allowed_keys(parents, model), *also))}"
-    if detail["type"] == "missing":
-        return f"{name} is missing"
-    message = detail["msg"].removeprefix("Value error, ")
-    shown = detail["input"]
-    if not name:
-        return message
-    return f"{name}: {message}, not {shown!r}" if isinstance(shown, str | int | float) else f"{name}: {message}"
-
-
-def allowed_keys(location: Iterable[int | str], model: type[BaseModel]) -> tuple[str, ...]:
-    """The keys that the section at `location` of `model` has; empty where there is no such section."""
-    section: type[BaseModel] = model
-    for part in location:
-        field = section.model_fields.get(str(part))
-        if field is None:  # a key of a mapping or a position in a list: the section stays the one it holds
-            continue
-        found = _model_in(field.annotation)
-        if found is None:
-            return ()
-        section = found
-    return tuple(section.model_fields)
-
-
-def nearest(name: str, allowed: Iterable[str]) -> str:
-    """`, is 'x' meant? (allowed: …)`."""
-    names = list(allowed)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    guess = f", is {close[0]!r} meant?" if close else ""
-    return f"{guess} (allowed: {', '.join(names) or 'none'})"
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The first pydantic model inside an annotation such as `dict[str, Method]` or `Curve | None`."""
-    if isinstance(annotation, type) and not get_args(annotation):
-        return annotation if issubclass(annotation, BaseModel) else None
-    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
 
 
 def _read(source: Path | str) -> tuple[dict[str, Any], str]:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from medtrim.evaluation import DIRECTION_NAMES
+from medtrim.evaluation.metric_info import MetricInfo, metric_infos
 from medtrim.experiments.results import Figure
 from medtrim.experiments.suite.headline import Key
 from medtrim.experiments.suite.markdown import best_methods, p_text
 from medtrim.experiments.suite.results import SuiteResults
 from medtrim.experiments.suite.rows import Row
 from medtrim.experiments.svg import Whisker, symmetric_span, whisker
-from medtrim.experiments.vocabulary import MetricInfo, metric_infos
 
 FOREST = 90.0
 
@@ -125,11 +125,8 @@ def differences(results: SuiteResults) -> list[Difference]:
     span = symmetric_span(drawable, least=0.05)
     found = []
     for row, figure in zip(rows, drawable, strict=True):
-        verdict = "open"
-        if row.low > 0 or row.high < 0:
-            verdict = "better" if row.key.info.improves(row.value) else "worse"
         drawn = whisker(figure, low=-span, high=span, width=FOREST)
-        found.append(Difference(row, verdict, drawn, p_text(row.p_holm)))
+        found.append(Difference(row, row.verdict, drawn, p_text(row.p_holm)))
     return found
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -12,12 +10,13 @@ from typing import Any, Literal
 import numpy as np
 
 from medtrim.errors import ConfigError
-from medtrim.experiments.suite.dotted import nested, under, without
-from medtrim.experiments.suite.load import merge
+from medtrim.experiments.suite.dotted import under, without
 from medtrim.experiments.suite.resolve import annotation_errors, resolved_training
 from medtrim.experiments.suite.schema import Suite, SweepSection
 from medtrim.mining.recipe import read_recipe
 from medtrim.types import medtrim_version
+from medtrim.types.jsonfile import digest
+from medtrim.types.settings import merge, nested
 
 Role = Literal["search", "final", "sweep"]
 Split = Literal["validation", "test"]
@@ -103,12 +102,6 @@ class PlannedRun:
         """What progress shows."""
         what = {"search": f"trial {self.trial + 1}", "final": f"seed {self.spec.seed}", "sweep": f"at {self.x:g}"}
         return f"{self.spec.method}, {what[self.role]}"
-
-
-def digest(facts: Any) -> str:
-    """16 hex digits of the SHA-256 of `facts` as canonical JSON."""
-    text = json.dumps(facts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def search_points(suite: Suite, method: str) -> tuple[dict[str, Any], ...]:

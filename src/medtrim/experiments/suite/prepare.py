@@ -15,11 +15,11 @@ from medtrim.data.phantom import make_corpus
 from medtrim.entities import annotate_corpus, load_ontology, split_sections
 from medtrim.errors import TableError
 from medtrim.evaluation.truth import annotations_of_column
-from medtrim.experiments.suite.runner import read_json, write_json
 from medtrim.experiments.suite.schema import DataSection, Suite
 from medtrim.models import load_checkpoint
 from medtrim.training.prepare import model_config
 from medtrim.types import Annotation, Provenance, Reject, Study, schemas
+from medtrim.types.jsonfile import read_json, write_json
 from medtrim.types.tables import (
     Progress,
     annotations_from_table,

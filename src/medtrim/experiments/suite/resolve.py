@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from medtrim.errors import ConfigError
-from medtrim.experiments.suite.load import explain, merge
 from medtrim.experiments.suite.schema import AnnotationErrors
 from medtrim.models.names import content_mark
 from medtrim.objectives import OBJECTIVES, objective_options
 from medtrim.training import TrainConfig, build_config
+from medtrim.types.settings import explain, merge
 
 # Stands for the tables of a run while its other keys are checked.
 _PLACEHOLDER = {
@@ -47,7 +47,9 @@ def annotation_errors(values: Mapping[str, Any]) -> AnnotationErrors:
     try:
         return AnnotationErrors.model_validate(values)
     except ValidationError as error:
-        problems = [explain(detail, AnnotationErrors) for detail in error.errors(include_url=False)]
+        problems = [
+            line for detail in error.errors(include_url=False) for line in explain(detail, AnnotationErrors)
+        ]
         raise ConfigError("errors: " + "; ".join(problems)) from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
@@ -19,9 +18,10 @@ from medtrim.experiments.suite.collect import collect, read_evaluations
 from medtrim.experiments.suite.conduct import SuiteRun
 from medtrim.experiments.suite.headline import Key, headline_keys
 from medtrim.experiments.suite.rows import ROWS, Row, read_rows, write_rows
-from medtrim.experiments.suite.runner import RESULT, read_json
+from medtrim.experiments.suite.runner import RESULT
 from medtrim.types import Provenance, medtrim_version
-from medtrim.types.tables import atomic_path, provenance_of, read_table
+from medtrim.types.jsonfile import read_json, write_json
+from medtrim.types.tables import provenance_of, read_table
 
 TABLE, JSON = "results.parquet", "results.json"
 _PACKAGES = ("torch", "transformers", "numpy", "scikit-learn")
@@ -127,10 +127,8 @@ def facts_of(done: SuiteRun) -> dict[str, Any]:
 def write_results(results: SuiteResults, out: Path) -> None:
     """Write `results.parquet` and `results.json` into `out`."""
     write_rows(results.rows, out / TABLE, Provenance("suite-results", config=results.facts))
-    kept = [_without_nan(asdict(row)) for row in results.rows if row.kind in ("pooled", "best", "sweep")]
-    with atomic_path(out / JSON) as part:
-        text = json.dumps({**results.facts, "rows": kept}, indent=1, ensure_ascii=False, allow_nan=False)
-        part.write_text(text + "\n", encoding="utf-8")
+    kept = [asdict(row) for row in results.rows if row.kind in ("pooled", "best", "sweep")]
+    write_json(out / JSON, {**results.facts, "rows": kept})
 
 
 def read_results(out: Path) -> SuiteResults:
@@ -169,8 +167,3 @@ def _run_facts(done: SuiteRun) -> dict[str, dict[str, float]]:
 def _mean(facts: Sequence[Mapping[str, Any]], name: str) -> float:
     values = [float(f[name]) for f in facts if f.get(name) is not None]
     return fmean(values) if values else 0.0
-
-
-def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON knows no NaN: null."""
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}

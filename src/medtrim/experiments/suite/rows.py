@@ -9,6 +9,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from medtrim.evaluation.verdicts import Verdict, verdict
 from medtrim.experiments.suite.headline import Key
 from medtrim.types import Provenance
 from medtrim.types.tables import read_table, write_table
@@ -75,6 +76,11 @@ class Row:
     def key(self) -> Key:
         """Which figure it is."""
         return Key(self.task, self.metric, self.direction, self.queries, self.label)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What a difference says; `open` for everything that has no corrected p-value."""
+        return verdict(self.metric, value=self.value, low=self.low, high=self.high, p_corrected=self.p_holm)
 
 
 def write_rows(rows: Iterable[Row], path: Path, provenance: Provenance) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from medtrim.types.tables import atomic_path
+from medtrim.types.jsonfile import read_json, write_json
 
 State = Literal["done", "skipped", "failed"]
 RESULT, ERROR, PROGRESS, LOG = "result.json", "error.json", "progress.json", "log.txt"
@@ -119,22 +118,6 @@ def run_jobs(
             _stop(process.process)
     watch(_snapshot(outcomes, running, len(jobs)))
     return [outcomes[i] for i in range(len(jobs))]
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where the file is missing or half written."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON object, atomically."""
-    text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
 
 
 def _start(job: Job, slot: int, environment: Mapping[str, str]) -> _Process:

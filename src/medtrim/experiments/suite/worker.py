@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from medtrim.errors import MedTrimError
-from medtrim.experiments.suite.runner import PROGRESS, RESULT, read_json, write_json
+from medtrim.experiments.suite.runner import PROGRESS, RESULT
+from medtrim.types.jsonfile import read_json, write_json
 from medtrim.types.processes import end_with_parent
 from medtrim.types.tables import Progress
 
