@@ -54,11 +54,11 @@ def annotate(
     from medtrim.entities import load_ontology
     from medtrim.entities.writing import write_annotations
     from medtrim.types import Provenance
-    from medtrim.types.outputs import check_output
+    from medtrim.types.outputs import check_output, check_table_output
     from medtrim.types.tables import rejects_to_table, write_table
 
     inputs = (reports, compare, *(ontology or ()))
-    check_output(output, *inputs)
+    check_table_output(output, *inputs)
     rejects = output.with_name(f"{output.stem}.rejects.parquet")
     check_output(rejects, *inputs)
     if compare is not None:

@@ -69,7 +69,7 @@ def read_corpus(
         raise ConfigError(f"view must be one of {', '.join(VIEWS)}, not {view!r}")
     if not path.exists():
         raise TableError(f"{path} does not exist")
-    layout = _detect(path, columns) if layout == "auto" else layout
+    layout = _detect(path, columns, encoding) if layout == "auto" else layout
     root = Path(image_root).absolute() if image_root is not None else None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -130,13 +130,13 @@ def _is_studies_table(path: Path) -> bool:
     return made is not None and made.kind == "studies"
 
 
-def _detect(path: Path, columns: Mapping[str, str] | None) -> Layout:
+def _detect(path: Path, columns: Mapping[str, str] | None, encoding: str) -> Layout:
     if not path.is_dir() and path.name.lower().endswith(ARCHIVES):
         return "openi"
     if path.is_dir() and is_mimic(path):
         return "mimic-cxr"
     # A mapping by hand means that the table is to be read as the user says.
-    if not columns and (found := detect(path)):
+    if not columns and (found := detect(path, encoding=encoding)):
         return found
     if not path.is_dir():
         if not table_suffix(path):

@@ -18,6 +18,7 @@ _PREPOSITION, _LINK = int(Kind.PREPOSITION), int(Kind.LINK)
 _ANATOMY, _IGNORE, _VERB = int(Kind.ANATOMY), int(Kind.IGNORE), int(Kind.VERB)
 _OPEN, _PARTITIVE, _TREND = int(Kind.OPEN), int(Kind.PARTITIVE), int(Kind.TREND)
 _NEGATION = int(Kind.NEGATION)
+_PLAIN_NOUN = int(Kind.MEASURE | Kind.ABNORMALITY | Kind.ELSEWHERE)
 _LEFT_STOP = int(Kind.NEGATION | Kind.WITH | Kind.EXISTENTIAL)
 
 
@@ -92,7 +93,7 @@ class Binder:
         if right:
             self.after[i] = False
             return right
-        if absorbed or self._describes_an_unknown_noun(i):
+        if absorbed or self._is_of_an_anatomy(i) or self._describes_an_unknown_noun(i):
             return []
         left = self._left(i)
         if left:
@@ -111,13 +112,27 @@ class Binder:
             and not self.items[i].term.directions
         )
 
+    def _is_of_an_anatomy(self, i: int) -> bool:
+        """Whether an adjective is said of an anatomy outside any finding: "costophrenic angles are sharp"."""
+        item = self.items[i]
+        if (
+            item.term.directions
+            or i < 2
+            or not self.items[i - 1].kinds & _VERB
+            or self.items[i - 1].end != item.start
+        ):
+            return False
+        subject = self.items[i - 2]
+        return bool(subject.kinds & _ANATOMY) and i - 2 not in self.parts and subject.end == self.items[i - 1].start
+
     def _describes_an_unknown_noun(self, i: int) -> bool:
         """Whether an adjective stands before a word that the ontology does not know: "acute process"."""
         item = self.items[i]
         if item.term.directions or item.end >= len(self.tokens):
             return False
         word = self.tokens.words[item.end]
-        known = i + 1 < len(self.items) and self.items[i + 1].start == item.end
+        after = self.items[i + 1] if i + 1 < len(self.items) else item
+        known = after.start == item.end and bool(after.kinds & ~_PLAIN_NOUN)
         predicate = i > 0 and self.items[i - 1].kinds & _VERB and self.items[i - 1].end == item.start
         return word.isalpha() and not known and not predicate
 

@@ -27,6 +27,7 @@ _BOUNDARY = re.compile(
     r"|<(?:br|/?p|/?li|/?ul|/?ol|/?div|/?tr|/?td|/?h[1-6])\b[^<>]{0,80}>"
     r"|\\(?:par|line)\b"
     r"|[•▪◦]\s*"
+    r"|\*(?<!\*\*)\s+"
 )
 _ABBREVIATIONS = ("vs", "dr", "mr", "mrs", "approx", "e.g", "i.e", "eg", "ie", "cf")
 # Shortened descriptors: no end of a sentence where a small letter or a lone capital follows ("Mod. R effusion").

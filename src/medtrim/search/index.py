@@ -135,6 +135,7 @@ class _Writer:
             "dimension": self.encoder.dimension,
             "studies": self.written,
             "thumbnail": self.side,
+            "image_root": str(self.root.absolute()),
             "diseases": [name for name, _ in ordered],
         }
 
@@ -164,6 +165,8 @@ class _Writer:
             "facets": pa.array([facets(a.findings) for a in annotations], type=pa.list_(pa.string())),
             "report_findings": pa.array([s.findings for s in studies]),
             "report_impression": pa.array([s.impression for s in studies]),
+            "split": pa.array([s.split for s in studies]),
+            "image_files": pa.array([list(s.images) for s in studies], type=pa.list_(pa.string())),
             "thumbnail": pa.array(thumbnails, type=pa.binary()),
             "has_thumbnail": pa.array([t is not None for t in thumbnails]),
         }

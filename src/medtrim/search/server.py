@@ -15,19 +15,21 @@ from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from medtrim.data.images import strict_decoding
+from medtrim.data import ImageLimits
+from medtrim.data.images import decode, read_source, strict_decoding
 from medtrim.errors import ImageError, MedTrimError, TableError
 from medtrim.search.admission import Admission, Limits
 from medtrim.search.audit import AuditTrail
 from medtrim.search.guard import Guard
 from medtrim.search.metrics import Metrics
-from medtrim.search.pictures import as_png, decode_upload, model_square, preview
+from medtrim.search.pictures import MAX_PIXELS, as_png, decode_upload, model_square, preview
 from medtrim.search.query import Query as SearchQuery
 from medtrim.search.searcher import Searcher
 from medtrim.search.wire import MAX_TEXT, About, Answer, Options, PreviewJson, SearchRequest
 from medtrim.types import medtrim_version
 
-MAX_ROW = 2**63 - 1
+MAX_ROW, MAX_VIEW = 2**63 - 1, 1000
+ORIGINAL_LIMITS = ImageLimits(max_pixels=MAX_PIXELS)
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 DEFAULT_LIMITS = Limits()
@@ -123,6 +125,22 @@ def _api(
         if content is None:
             raise TableError("no such picture")
         return Response(content, media_type="image/jpeg")
+
+    @app.get("/api/studies/{row}/image")
+    def original(
+        row: Annotated[int, Path(ge=0, le=MAX_ROW)],
+        request: Request,
+        view: Annotated[int, Query(ge=0, le=MAX_VIEW)] = 0,
+    ) -> Response:
+        """The original picture at its full size, 8 bits, as PNG."""
+        study = searcher.index.study_at(row)
+        path = searcher.index.image_file(study, view)
+        if path is None:
+            raise TableError("the study has no such view")
+        content = read_source(path, study_id="original", limits=ORIGINAL_LIMITS)
+        picture = decode(content, study_id="original", limits=ORIGINAL_LIMITS)
+        shown(request, "picture", [study.study_id])
+        return Response(as_png(picture), media_type="image/png")
 
     return app
 
