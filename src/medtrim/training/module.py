@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import VisionTextDualEncoderModel
 
-from medtrim.models import encode_images, encode_texts
+from medtrim.models import encode_images, encode_texts, region_width
 from medtrim.objectives import Objective
 
 
@@ -21,6 +21,8 @@ class AlignmentModule(nn.Module):
             pass and worked out again when its gradient is due, so memory holds one chunk's: gradient caching
             (Gao et al. 2021, https://arxiv.org/abs/2101.06983), the random state of dropout replayed.
         length_groups: encode reports in so many groups of like length.
+        image_size: of the images, in pixels; where the objective compares regions and the last map of such an image
+            is smaller than 4 × 4, an earlier one is taken, by a projection of its own.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class AlignmentModule(nn.Module):
         *,
         chunk: int = 0,
         length_groups: int = 1,
+        image_size: int = 224,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -37,6 +40,8 @@ class AlignmentModule(nn.Module):
         self.chunk = chunk
         self.length_groups = length_groups
         self.local = "local" in objective.needs
+        width = region_width(encoder, image_size) if self.local else None
+        self.regions = nn.Linear(width, encoder.config.projection_dim, bias=False) if width else None
 
     def forward(
         self,
@@ -71,7 +76,7 @@ class AlignmentModule(nn.Module):
         view_ids: Tensor | None,
         view_mask: Tensor | None,
     ) -> dict[str, Tensor]:
-        image = encode_images(self.encoder, pixel_values, local=self.local)
+        image = encode_images(self.encoder, pixel_values, local=self.local, regions=self.regions)
         text = encode_texts(self.encoder, input_ids, attention_mask, local=self.local, groups=self.length_groups)
         encoded = {"image": image.projected, "text": text.projected}
         if image.local is not None and text.local is not None:

@@ -88,7 +88,11 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
         corpus=corpus,
         bundle=bundle,
         module=AlignmentModule(
-            bundle.model, objective, chunk=config.batch.chunk, length_groups=config.batch.length_groups
+            bundle.model,
+            objective,
+            chunk=config.batch.chunk,
+            length_groups=config.batch.length_groups,
+            image_size=bundle.image_size,
         ),
         plan=plan,
         dataset=_dataset(corpus, plan, bundle, objective, rank),
