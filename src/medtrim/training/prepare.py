@@ -119,6 +119,7 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
             length_groups=config.batch.length_groups,
             noise=config.augment.features,
             keep_statistics=start is not None or model_config(config).vision is not None,
+            image_size=bundle.image_size,
         ),
         plan=plan,
         dataset=dataset,
