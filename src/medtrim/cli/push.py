@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _PERMISSION = (
     "weights may hold traces of the reports and images they were trained on, and a tokenizer that was trained on "
     "them lists words of the reports in clear: push a model of patient data only with the permission of those who "
-    "answers for the data"
+    "answer for the data"
 )
 
 
