@@ -8,7 +8,7 @@ import pytest
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.gallery import GalleryEffect
 from medtrim.evaluation.reference import make_reference
-from medtrim.evaluation.retrieval import QueryTable, evaluate_retrieval
+from medtrim.evaluation.retrieval import QueryTable, retrieval_figures
 from tests.evaluation.test_retrieval import corpus, vectors
 
 
@@ -17,7 +17,7 @@ def tables(annotations, image, text, same_report=None) -> dict[tuple[str, str], 
     bootstrap = PatientBootstrap([str(i) for i in order], resamples=1)
     listed = [annotations[i] for i in order]
     codes = None if same_report is None else same_report[order]
-    found = evaluate_retrieval(image[order], text[order], make_reference(listed), bootstrap, same_report=codes)
+    found = retrieval_figures(image[order], text[order], make_reference(listed), bootstrap, same_report=codes)
     out: dict[tuple[str, str], list] = {}
     for table in found.queries:
         for values in table.values:
@@ -71,7 +71,7 @@ def test_the_gallery_widens_intervals():
     rng = np.random.default_rng(0)
     image = rng.normal(size=(60, 8)).astype(np.float32)
     bootstrap = PatientBootstrap([str(i) for i in range(60)], resamples=400)
-    result = evaluate_retrieval(image, image + 1, make_reference(annotations), bootstrap, directions=["i2t"])
+    result = retrieval_figures(image, image + 1, make_reference(annotations), bootstrap, directions=["i2t"])
     table = next(t for t in result.queries if t.group == "all" and t.values[0].metric == "disease P@1")
     values = next(v for v in table.values if v.metric == "disease mAP")
     top, bottom = values.numerator, values.denominator
