@@ -23,7 +23,7 @@ class Recognizer:
     Args:
         ontology: from `load_ontology`; the default one where None.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> medtrim.Recognizer().annotate_text("Small left pleural effusion.")[0].directions
         ('left',)
