@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medtrim.data import assign_splits, read_corpus
-from medtrim.data.raw import EMPTY_CELLS
+from medtrim.data.boundary import EMPTY_CELLS
 from medtrim.entities import annotate_corpus, split_sections
 from medtrim.errors import TableError
 from medtrim.types import Annotation, Study

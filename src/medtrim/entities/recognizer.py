@@ -20,8 +20,13 @@ MAX_LOOSE = 200
 class Recognizer:
     """Reads findings by an ontology.
 
-    >>> Recognizer().annotate_text("Small left pleural effusion.")[0].directions
-    ('left',)
+    Args:
+        ontology: from `load_ontology`; the default one where None.
+
+    Example:
+        >>> import medtrim
+        >>> medtrim.Recognizer().annotate_text("Small left pleural effusion.")[0].directions
+        ('left',)
     """
 
     def __init__(self, ontology: Ontology | None = None) -> None:
@@ -36,7 +41,17 @@ class Recognizer:
             study.study_id,
             self.annotate_text(study.findings, section="findings")
             + self.annotate_text(study.impression, section="impression"),
+            any(self.is_read(text) for text in (study.findings, study.impression)),
         )
+
+    def is_read(self, text: str) -> bool:
+        """Whether a section names a finding beyond tubes, lines and surgery, or states that something is normal.
+
+        >>> recognizer = Recognizer()
+        >>> recognizer.is_read("The lungs are clear."), recognizer.is_read("Right PICC in place.")
+        (True, False)
+        """
+        return any(self._reading(text[span.start : span.end]).told for span in split_sentences(text))
 
     def annotate_text(self, text: str, section: str = "findings") -> tuple[Finding, ...]:
         """The findings of one section's text; offsets are into `text`."""
@@ -50,6 +65,8 @@ class Recognizer:
                     Mention(section, span.start + p.start, span.start + p.end, _cut(text, span, p), p.role)
                     for p in found.places
                 ),
+                found.change,
+                found.size_mm,
             )
             for span in self.units(text)
             for found in self.unit_findings(text[span.start : span.end])
@@ -107,9 +124,11 @@ class Recognizer:
         takes = self.ontology.concepts[finding.disease.removeprefix(DIFFERENTIAL)].takes
         kinds = {d: self.ontology.descriptors[d].kind for d in loose.directions}
         directions = [d for d in loose.directions if kinds[d] in takes or (takes and kinds[d] == "place")]
-        places = _moved(tuple(p for p in loose.places if p.role == "adjective" or directions), shift)
+        places = _moved(tuple(p for p in loose.places if p.role != "direction" or directions), shift)
         return replace(
             finding,
+            assertion="absent" if loose.assertion == "absent" else finding.assertion,
+            change=loose.change or finding.change,
             adjectives=tuple(sorted({*finding.adjectives, *loose.adjectives})),
             directions=tuple(sorted({*finding.directions, *directions})),
             places=finding.places + places,

@@ -43,7 +43,7 @@ def make_studies(config: PipelineConfig, layout: Layout, progress: Progress) -> 
         return {"rejects": 0}
     layout.corpus.mkdir(parents=True, exist_ok=True)
     options = ImportOptions(
-        layout=source.layout,  # type: ignore[arg-type]
+        layout=source.layout,
         columns=dict(source.columns),
         patients=source.patients,  # type: ignore[arg-type]
         encoding=source.encoding,

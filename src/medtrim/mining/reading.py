@@ -25,7 +25,8 @@ _ASSIGN = "`medtrim data import TABLE -o studies.parquet --split train=0.8,val=0
 class EncodedCorpus:
     """Encoded studies with what their table says of itself, and remarks a user should see.
 
-    `unread` marks studies whose report gave no finding at all, not even a denied one: nothing is known of them.
+    Studies whose report was not read are left out, unless the score counts them as normal. `unread` marks studies
+    without any finding, not even a denied one, of which no more is known than that they were called normal.
     `split` is the split that the corpus was restricted to, empty where it was not.
     """
 
@@ -75,7 +76,14 @@ def read_encoded(
     _check_ids(table, "annotations")
     if split is not None and studies is not None:
         table = table.filter(_in_split(studies, table["study_id"], split))
+    unknown = 0
+    if config.unread == "apart":
+        read = _read(table)
+        unknown = int((~read).sum())
+        table = table.filter(pa.array(read))
     encoded, notes = _encode(table, config)
+    if unknown:
+        notes = (f"{unknown} study(ies) are left out: nothing was read in their reports", *notes)
     made = provenance_of(table)
     if made is None:
         notes = ("the annotations carry no provenance: the ontology that made them is unknown", *notes)
@@ -162,8 +170,13 @@ def _encode(table: pa.Table, config: ScoreConfig) -> tuple[EncodedStudies, tuple
         direction=direction,
         adjectives=adjectives,
         directions=directions,
+        unread=np.flatnonzero(~_read(table)),
     )
     return encode_flat(ids, flat, config), notes
+
+
+def _read(table: pa.Table) -> Bool[np.ndarray, " studies"]:
+    return np.asarray(pc.fill_null(table["read"], True).to_numpy().astype(bool))
 
 
 def _uncounted(names: tuple[str, ...], named: np.ndarray, rank: Mapping[str, int]) -> tuple[str, ...]:

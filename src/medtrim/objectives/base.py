@@ -33,10 +33,12 @@ class Objective(nn.Module, ABC):
     Attributes:
         needs: The optional inputs without which `forward` raises; an instance may need more than its class.
         initial_scale: Inverse temperature at which `log_scale` should start: exp(log_scale).
+        max_scale: Ceiling of the inverse temperature; infinite where the objective has none.
     """
 
     needs: frozenset[Need] = frozenset()
     initial_scale: float = 1 / 0.07
+    max_scale: float = math.inf
 
     @abstractmethod
     def weighted_terms(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
@@ -50,6 +52,11 @@ class Objective(nn.Module, ABC):
     def initial_log_scale(self) -> float:
         """Natural logarithm of `initial_scale`."""
         return math.log(self.initial_scale)
+
+    @torch.no_grad()
+    def clamp_scale(self, log_scale: Tensor) -> None:
+        """Hold the parameter itself at the ceiling, so that what is saved is what the loss used."""
+        log_scale.clamp_(max=math.log(self.max_scale))
 
     def forward(self, inputs: ObjectiveInputs) -> ObjectiveOutput:
         """The loss of a batch and its terms.

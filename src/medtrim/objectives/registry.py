@@ -68,6 +68,11 @@ def build_objective(
     Raises:
         ConfigError: the name or an option is unknown (the message gives the nearest allowed one), an option is
             of the wrong type or out of range, or the objective needs a size that was not given.
+
+    Example:
+        >>> import medtrim
+        >>> sorted(medtrim.build_objective("medtrim").needs)
+        ['contradiction', 'similarity']
     """
     allowed = objective_options(name)
     for option in options:

@@ -7,31 +7,55 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from medtrim.data.images import strict_decoding
+from medtrim.data import ImageLimits
+from medtrim.data.images import decode, read_source, strict_decoding
 from medtrim.errors import ImageError, MedTrimError, TableError
 from medtrim.search.admission import Admission, Limits
 from medtrim.search.audit import AuditTrail
 from medtrim.search.guard import Guard
 from medtrim.search.metrics import Metrics
-from medtrim.search.pictures import as_png, decode_upload, model_square, preview
+from medtrim.search.model_facts import describe_model
+from medtrim.search.pictures import MAX_PIXELS, as_png, decode_upload, model_square, preview
 from medtrim.search.query import Query as SearchQuery
 from medtrim.search.searcher import Searcher
-from medtrim.search.wire import MAX_TEXT, About, Answer, Options, PreviewJson, SearchRequest
+from medtrim.search.wire import MAX_TEXT, About, Answer, Options, PreviewJson, Refusal, SearchRequest
 from medtrim.types import medtrim_version
 
-MAX_ROW = 2**63 - 1
-WEB = {
-    "/": ("index.html", "text/html"),
-    "/app.css": ("app.css", "text/css"),
-    "/app.js": ("app.js", "text/javascript"),
+_REFUSAL = {
+    "description": "Refused, with the reason.",
+    "content": {"application/json": {"schema": Refusal.model_json_schema()}},
 }
+REFUSALS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 403, 404, 408, 413, 422, 429, 503), _REFUSAL)
+FILE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+MAX_ROW, MAX_VIEW = 2**63 - 1, 1000
+ORIGINAL_LIMITS = ImageLimits(max_pixels=MAX_PIXELS)
+MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+
+
+class JpegResponse(Response):
+    """A JPEG."""
+
+    media_type = "image/jpeg"
+
+
+class PngResponse(Response):
+    """A PNG."""
+
+    media_type = "image/png"
 
 
 DEFAULT_LIMITS = Limits()
@@ -69,11 +93,12 @@ def _api(
         docs_url=None,
         redoc_url=None,
         lifespan=_decoding_strictly,
+        responses=REFUSALS,
     )
+    facts = describe_model(searcher.index, searcher.encoder)
     _add_error_answers(app)
     _add_probes(app, searcher, metrics)
-    for path, (name, kind) in WEB.items():
-        _add_page(app, path, name, kind)
+    _add_pages(app)
 
     def shown(request: Request, what: str, studies: Sequence[str]) -> None:
         if audit is None:
@@ -86,7 +111,8 @@ def _api(
     def answered(request: Request, query: SearchQuery) -> Answer:
         found = searcher.search(query)
         shown(request, "search", [hit.study.study_id for hit in found.hits])
-        return Answer.of(found)
+        row = searcher.index.study(query.study_id).row if query.study_id else None
+        return Answer.of(found, query_row=row)
 
     @app.get("/api/about")
     def about() -> About:
@@ -95,7 +121,8 @@ def _api(
             studies=len(searcher.index),
             diseases=list(searcher.index.diseases),
             vocabulary={axis: list(levels) for axis, levels in searcher.contradictions.axes.items()},
-            facts={},
+            facts=facts,
+            filters=[],
             viewer_url=viewer_url,
             max_text=MAX_TEXT,
             max_upload=limits.max_body,
@@ -105,7 +132,7 @@ def _api(
     def search(asked: SearchRequest, request: Request) -> Answer:
         return answered(request, asked.query(max_bytes=limits.max_body))
 
-    @app.post("/api/search/image")
+    @app.post("/api/search/image", openapi_extra=FILE_BODY)
     async def by_image(request: Request, options: Annotated[Options, Query()]) -> Answer:
         content = await request.body()
 
@@ -115,17 +142,33 @@ def _api(
 
         return await run_in_threadpool(work)
 
-    @app.post("/api/preview")
+    @app.post("/api/preview", openapi_extra=FILE_BODY)
     async def upload_preview(request: Request) -> PreviewJson:
         content = await request.body()
         return await run_in_threadpool(_preview, content, limits.max_body, searcher.encoder.bundle.image_size)
 
-    @app.get("/api/studies/{row}/thumbnail")
+    @app.get("/api/studies/{row}/thumbnail", response_class=JpegResponse)
     def thumbnail(row: Annotated[int, Path(ge=0, le=MAX_ROW)]) -> Response:
         content = searcher.index.thumbnail(row)
         if content is None:
             raise TableError("no such picture")
-        return Response(content, media_type="image/jpeg")
+        return JpegResponse(content)
+
+    @app.get("/api/studies/{row}/image", response_class=PngResponse)
+    def original(
+        row: Annotated[int, Path(ge=0, le=MAX_ROW)],
+        request: Request,
+        view: Annotated[int, Query(ge=0, le=MAX_VIEW)] = 0,
+    ) -> Response:
+        """The original picture at its full size, 8 bits, as PNG."""
+        study = searcher.index.study_at(row)
+        path = searcher.index.image_file(study, view)
+        if path is None:
+            raise TableError("the study has no such view")
+        content = read_source(path, study_id="original", limits=ORIGINAL_LIMITS)
+        picture = decode(content, study_id="original", limits=ORIGINAL_LIMITS)
+        shown(request, "picture", [study.study_id])
+        return PngResponse(as_png(picture))
 
     return app
 
@@ -179,14 +222,19 @@ def _add_probes(app: FastAPI, searcher: Searcher, metrics: Metrics) -> None:
         searcher.index.thumbnail(0)  # the index answers
         return {"status": "ready"}
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     def metrics_page() -> Response:
-        return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return PlainTextResponse(metrics.page())
 
 
-def _add_page(app: FastAPI, path: str, name: str, kind: str) -> None:
-    content = (resources.files("medtrim.search") / "web" / name).read_bytes()
+def _add_pages(app: FastAPI) -> None:
+    """The page and its modules, read once: requests choose among these names and never among files."""
+    for file in (resources.files("medtrim.search") / "web").iterdir():
+        path = "/" if file.name == "index.html" else f"/{file.name}"
+        _add_page(app, path, file.read_bytes(), MEDIA_TYPES[PurePath(file.name).suffix])
 
+
+def _add_page(app: FastAPI, path: str, content: bytes, kind: str) -> None:
     @app.get(path, include_in_schema=False)
     def page() -> Response:
         return Response(content, media_type=kind)

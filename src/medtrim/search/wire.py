@@ -22,6 +22,7 @@ from medtrim.types import Finding
 MAX_TEXT = 4000
 """Longest query text in characters; a long report has about 2,000."""
 
+TRAIN = "train"
 MAX_CHIPS, MAX_WORDS = 50, 20
 
 Word = Annotated[str, Field(max_length=100)]
@@ -207,6 +208,8 @@ class HitJson(BaseModel):
     row: int
     patient_id: str
     view: str
+    views: list[str]
+    in_training: bool
     columns: dict[str, str]
     score: float
     similarity: float
@@ -230,6 +233,8 @@ class HitJson(BaseModel):
             row=study.row,
             patient_id=study.patient_id,
             view=study.view,
+            views=list(study.views) or [study.view] * len(study.image_files),
+            in_training=study.split == TRAIN,
             columns=dict(study.columns),
             score=round(hit.score, 6),
             similarity=round(hit.similarity, 6),
@@ -253,16 +258,20 @@ class NoticeJson(BaseModel):
 
 
 class Answer(BaseModel):
-    """How the query was understood, what is to be known of the hits, and the hits, best first."""
+    """How the query was understood, what is to be known of the hits, and the hits, best first.
+
+    `query_row` is the row of the study that was asked by.
+    """
 
     chips: ChipsJson
     mode: Mode
     notices: list[NoticeJson]
     hits: list[HitJson]
     more: bool
+    query_row: int | None = None
 
     @classmethod
-    def of(cls, result: SearchResult) -> Answer:
+    def of(cls, result: SearchResult, *, query_row: int | None = None) -> Answer:
         """The wire form of a search result."""
         return cls(
             chips=ChipsJson.of(result.wanted),
@@ -270,7 +279,14 @@ class Answer(BaseModel):
             notices=[NoticeJson(code=n.code, text=n.text) for n in result.notices],
             hits=[HitJson.of(h) for h in result.hits],
             more=result.more,
+            query_row=query_row,
         )
+
+
+class Refusal(BaseModel):
+    """Why a request was not answered."""
+
+    error: str
 
 
 class PreviewJson(BaseModel):
@@ -285,6 +301,20 @@ class PreviewJson(BaseModel):
     image: str
 
 
+class FilterJson(BaseModel):
+    """A filter that the index offers: a field of `SearchRequest`, or a column of the studies table.
+
+    `kind` is `choice` (of `values`), `text` or `date`; `many` says that the field takes a list.
+    """
+
+    name: str
+    label: str
+    kind: Literal["choice", "text", "date"]
+    values: list[str] = []
+    column: str = ""
+    many: bool = False
+
+
 class About(BaseModel):
     """What the page needs to know of the index. `vocabulary` lists the descriptors of each axis."""
 
@@ -293,6 +323,7 @@ class About(BaseModel):
     diseases: list[str]
     vocabulary: dict[str, list[str]]
     facts: dict[str, str]
+    filters: list[FilterJson]
     viewer_url: str
     max_text: int
     max_upload: int

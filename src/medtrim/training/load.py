@@ -29,9 +29,9 @@ class CheckedConfig:
     Attributes:
         config: the recipe without what is wrong with it; None where nothing is left to go on.
         problems: everything that is wrong, one by one.
-        missing: needed keys that nobody gave; `config` holds a stand-in for each, which means nothing.
+        missing: needed keys that were not given; `config` holds a stand-in for each, which means nothing.
         dropped: keys that were left out for what is wrong with them; what `config` holds there is a default, and
-            nobody's wish.
+            not set by the user.
     """
 
     config: TrainConfig | None

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import VisionTextDualEncoderModel
 
-from medtrim.models import encode_images, encode_texts
+from medtrim.models import encode_images, encode_texts, region_width
 from medtrim.models.standardise import deviation_of
 from medtrim.objectives import Objective
 
@@ -29,6 +29,8 @@ class AlignmentModule(nn.Module):
         noise: on pooled features while training, in units of their standard deviation.
         keep_statistics: batch norms of the encoder use what they have learned of means and deviations, in training
             too: a pretrained net has them of a million images, and no study's embedding depends on its batch.
+        image_size: of the images, in pixels; where the objective compares regions and the last map of such an image
+            is smaller than 4 × 4, an earlier one is taken, by a projection of its own.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class AlignmentModule(nn.Module):
         length_groups: int = 1,
         noise: float = 0.0,
         keep_statistics: bool = False,
+        image_size: int = 224,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -49,6 +52,8 @@ class AlignmentModule(nn.Module):
         self.noise = noise
         self.keep_statistics = keep_statistics
         self.local = "local" in objective.needs
+        width = region_width(encoder, image_size) if self.local else None
+        self.regions = nn.Linear(width, encoder.config.projection_dim, bias=False) if width else None
 
     def forward(
         self,
@@ -122,7 +127,7 @@ class AlignmentModule(nn.Module):
         view_ids: Tensor | None,
         view_mask: Tensor | None,
     ) -> dict[str, Tensor]:
-        image = encode_images(self.encoder, pixel_values, local=self.local)
+        image = encode_images(self.encoder, pixel_values, local=self.local, regions=self.regions)
         text = encode_texts(self.encoder, input_ids, attention_mask, local=self.local, groups=self.length_groups)
         encoded = {"image": image.projected, "text": text.projected}
         if image.local is not None and text.local is not None:

@@ -123,6 +123,7 @@ def prepare_run(
             length_groups=config.batch.length_groups,
             noise=config.augment.features,
             keep_statistics=start is not None or model_config(config).vision is not None,
+            image_size=bundle.image_size,
         ),
         plan=plan,
         dataset=dataset,

@@ -105,6 +105,9 @@ class AlignmentTrainer(SafetensorsCheckpoints):
             )
         if self.optimizer is None:
             self.optimizer = build_optimizer(self.module, self.config.optimizer)
+            self.optimizer.register_step_post_hook(
+                lambda *_: self.module.objective.clamp_scale(self.module.encoder.logit_scale)
+            )
         optimizer: torch.optim.Optimizer = self.optimizer
         return optimizer
 

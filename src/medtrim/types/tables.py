@@ -89,9 +89,12 @@ def read_table(path: Path | str, schema: pa.Schema, *, table: str) -> pa.Table:
 
 def conform(data: pa.Table, schema: pa.Schema, *, table: str) -> pa.Table:
     """`data` with `schema`'s columns first and of its types, further columns behind; the metadata stays."""
-    check_columns(data.column_names, schema.names, table=table)
+    check_columns(data.column_names, [n for n in schema.names if n not in schemas.DEFAULTS], table=table)
     columns: dict[str, Any] = {}
     for wanted in schema:
+        if wanted.name not in data.column_names:
+            columns[wanted.name] = pa.array([schemas.DEFAULTS[wanted.name]] * len(data), wanted.type)
+            continue
         column = data[wanted.name]
         if column.type != wanted.type:
             try:
@@ -161,14 +164,25 @@ def studies_to_table(studies: Iterable[Study]) -> pa.Table:
         schema=schemas.STUDIES,
     )
     for name in labels:
-        core = core.append_column(name, pa.array([s.labels.get(name) for s in studies]))
+        core = core.append_column(name, _label_column([s.labels.get(name) for s in studies]))
     return core
+
+
+def _label_column(values: list[Any]) -> pa.Array:
+    """A label column; lists of findings have the type of an annotation's, so that they can be read as the truth."""
+    names = set(schemas.FINDING.names)
+    first = next((item for value in values if isinstance(value, list) for item in value), None)
+    findings = isinstance(first, Mapping) and set(first) == names
+    return pa.array(values, type=pa.list_(schemas.FINDING) if findings else None)
 
 
 def annotations_to_table(annotations: Iterable[Annotation]) -> pa.Table:
     """An annotations table in the order given."""
     return pa.Table.from_pylist(
-        [{"study_id": a.study_id, "findings": [_finding_row(f) for f in a.findings]} for a in annotations],
+        [
+            {"study_id": a.study_id, "findings": [_finding_row(f) for f in a.findings], "read": a.read}
+            for a in annotations
+        ],
         schema=schemas.ANNOTATIONS,
     )
 
@@ -181,8 +195,8 @@ def read_annotations(path: Path | str) -> list[Annotation]:
 def annotations_from_table(table: pa.Table) -> list[Annotation]:
     """Records of an annotations table that `conform` has checked."""
     annotations = [
-        Annotation(row["study_id"], tuple(_finding(f) for f in row["findings"] or ()))
-        for row in table.select(schemas.ANNOTATIONS.names).to_pylist()
+        Annotation(row["study_id"], tuple(_finding(f) for f in row["findings"] or ()), row.get("read") is not False)
+        for row in table.select([n for n in schemas.ANNOTATIONS.names if n in table.column_names]).to_pylist()
     ]
     check_unique((a.study_id for a in annotations), table="annotations")
     return annotations
@@ -214,6 +228,8 @@ def _finding_row(finding: Finding) -> dict[str, Any]:
             {"section": m.section, "start": m.start, "end": m.end, "text": m.text, "role": m.role}
             for m in finding.mentions
         ],
+        "change": finding.change,
+        "size_mm": finding.size_mm,
     }
 
 
@@ -224,6 +240,8 @@ def _finding(row: Mapping[str, Any]) -> Finding:
         adjectives=tuple(row["adjectives"] or ()),
         directions=tuple(row["directions"] or ()),
         mentions=tuple(Mention(**m) for m in row["mentions"] or ()),
+        change=row.get("change"),
+        size_mm=row.get("size_mm"),
     )
 
 
