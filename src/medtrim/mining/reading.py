@@ -140,6 +140,32 @@ def encode_table(table: pa.Table, config: ScoreConfig | None = None) -> EncodedS
     return _encode(table, config or ScoreConfig())[0]
 
 
+def encode_table_of(table: pa.Table, study_ids: Sequence[str], config: ScoreConfig | None = None) -> EncodedStudies:
+    """`encode_table` of the rows of `study_ids`, in their order; mentions, most of a table, are not copied.
+
+    Raises:
+        TableError: ids are missing or repeated, or a study has no annotation.
+    """
+    _check_ids(table, "annotations")
+    check_unique(table["study_id"].to_pylist(), table="annotations")
+    rows = pc.index_in(pa.array(study_ids, pa.string()), table["study_id"])
+    if rows.null_count:
+        missing = [s for s, row in zip(study_ids, rows.to_pylist(), strict=True) if row is None]
+        shown = ", ".join(map(repr, missing[:5])) + (" …" if len(missing) > 5 else "")
+        raise TableError(f"annotations: {len(missing)} training studies have none: {shown}")
+    lists = table["findings"].combine_chunks()
+    kept = ("disease", "assertion", "adjectives", "directions")
+    bare = pa.StructArray.from_arrays([lists.values.field(name) for name in kept], kept)
+    slim = table.set_column(
+        table.column_names.index("findings"),
+        "findings",
+        pa.ListArray.from_arrays(lists.offsets, bare, mask=lists.is_null() if lists.null_count else None),
+    )
+    return encode_table(
+        slim.select([n for n in slim.column_names if n in schemas.ANNOTATIONS.names]).take(rows), config
+    )
+
+
 def _encode(table: pa.Table, config: ScoreConfig) -> tuple[EncodedStudies, tuple[str, ...]]:
     _check_ids(table, "annotations")
     ids = tuple(table["study_id"].to_pylist())

@@ -55,8 +55,12 @@ class PreparedRun:
     captions: Captions | None = None
 
 
-def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Progress = no_progress) -> PreparedRun:
+def prepare_run(
+    config: TrainConfig, *, rank: Rank | None = None, pool: bool = True, progress: Progress = no_progress
+) -> PreparedRun:
     """Read the corpus, build the model and lay out the batches.
+
+    Without `pool` features of frozen encoders are left to be worked out: a dry run has no use for them.
 
     Raises:
         ConfigError: recipe and corpus do not fit together.
@@ -107,7 +111,7 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
         contradictions=contradictions_of(corpus.ontology),
     )
     dataset = _dataset(corpus, plan, bundle, objective, rank)
-    if config.model.frozen or config.model.standardise:
+    if pool and (config.model.frozen or config.model.standardise):
         dataset.features = _pooled(corpus, dataset, bundle, config, fresh=start is None, progress=progress)
     return PreparedRun(
         corpus=corpus,
@@ -125,9 +129,9 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
         dataset=dataset,
         knowledge=knowledge,
         steps=steps_of(config, plan),
-        captions=None
-        if knowledge.concepts is None
-        else make_captions(knowledge.concepts, bundle, corpus.cache, config),
+        captions=make_captions(knowledge.concepts, bundle, corpus.cache, config)
+        if pool and knowledge.concepts is not None
+        else None,
     )
 
 
