@@ -62,7 +62,7 @@ class Recognizer:
         return reading.refers or reading.loose is not None
 
     def read_unit(self, unit: str) -> tuple[tuple[SentenceFinding, ...], bool]:
-        """The findings of a sentence with those that go on about it, and whether it was read; offsets into `unit`."""
+        """The findings of a sentence with those that go on about it (offsets into `unit`); whether it was read."""
         spans = split_sentences(unit)
         return (self._read_unit(unit, spans), self._tells(unit, spans)) if spans else ((), False)
 
