@@ -44,8 +44,8 @@ def main() -> None:
                        "--no-check-images"),
             "annotate": ("annotate", folder / "s.parquet", "-o", folder / "a.parquet"),
             "mine": ("mine", folder / "a.parquet", "-o", folder / "t.parquet", "--iterations", "1000"),
-            "dry-run": ("train", "--dry-run", "--studies", folder / "s.parquet", "--annotations", folder / "a.parquet",
-                        "--cache", folder / "cache", "-o", folder / "run"),
+            "dry-run": ("train", "--dry-run", "--studies", folder / "s.parquet", "--annotations",
+                        folder / "a.parquet", "--cache", folder / "cache", "-o", folder / "run"),
         }  # fmt: skip
         for step, command in steps.items():
             if step in arguments.steps.split(","):

@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
 from medtrim.types.outputs import sole_writer
-from medtrim.types.tables import Progress as ProgressCall
+
+if TYPE_CHECKING:
+    from medtrim.types.tables import Progress as ProgressCall
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -40,6 +34,16 @@ def warn(text: str, *, label: str = "", style: str = "yellow") -> None:
 @contextmanager
 def progress_bar(description: str) -> Iterator[ProgressCall]:
     """A live bar on standard error; yields the `(done, total)` call that library functions take."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -154,7 +154,9 @@ class _Writer:
         rows = np.arange(self.written, self.written + len(studies))
         self.written += len(studies)
         for annotation in annotations:
-            self.diseases.update(state.disease for state in disease_states(annotation.findings))
+            if annotation.read:  # a report that was not read says of no disease whether it is there
+                self.diseases.update(state.disease for state in disease_states(annotation.findings))
+        shown = [facets(a.findings) if a.read else [] for a in annotations]
         thumbnails = [_jpeg(p, self.side) if self.side else None for p in pictures]
         columns = {
             "row": pa.array(rows),
@@ -162,7 +164,7 @@ class _Writer:
             "image": _vectors(images),
             "text": _vectors(texts),
             "findings": annotations_to_table(annotations)["findings"].combine_chunks(),
-            "facets": pa.array([facets(a.findings) for a in annotations], type=pa.list_(pa.string())),
+            "facets": pa.array(shown, type=pa.list_(pa.string())),
             "report_findings": pa.array([s.findings for s in studies]),
             "report_impression": pa.array([s.impression for s in studies]),
             "split": pa.array([s.split for s in studies]),

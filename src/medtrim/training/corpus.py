@@ -144,6 +144,8 @@ def _cache(
         root=config.data.image_root or config.data.studies.parent,
         size=image_size,
         path=path,
+        fit=config.data.fit,
+        equalize=config.data.equalize,
         workers=config.data.workers or None,
         progress=progress,
     )
