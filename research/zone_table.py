@@ -31,7 +31,7 @@ def zone_markdown(found: Benchmark) -> str:
             for key, row in found.prompted.items()
             if key not in (OURS, "reader")
         ]
-    text.append("\nChosen on validation phantoms, of four settings each: ")
+    text.append("\nChosen on validation phantoms: ")
     text.append(
         "; ".join(
             f"{LABELS[m]} rate {c['rate']:g}, noise {c['noise']:g} ({c['validation']:.2f})"
