@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
 
-.PHONY: setup demo serve-demo screenshots chromium test lint test-slow test-ray bench bench-entities bench-mining mining-yield bench-training experiments experiments-five-seeds experiments-controls experiments-pretrained experiments-sensitivity experiments-full clean
+.PHONY: setup demo serve-demo screenshots chromium test test-all docs lint test-slow test-ray bench bench-entities bench-mining mining-yield bench-training experiments experiments-five-seeds experiments-controls experiments-pretrained experiments-sensitivity experiments-full clean
 
 setup: $(STAMP)
 
@@ -97,4 +97,4 @@ bench: setup
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,12 +23,14 @@ def take(page: Page, address: str, folder: Path) -> None:
     page.keyboard.press("Enter")
     page.wait_for_selector("#hits > li")
     page.mouse.move(0, 0)
+    page.locator("#results-title").focus()
     page.wait_for_load_state("networkidle")
     page.screenshot(path=folder / "search-page.png")
     page.locator("#hits > li").nth(1).get_by_role("button", name="More like this").click()
     page.wait_for_selector("#study-picture:visible")
     page.locator(".picture").nth(0).click()
-    page.wait_for_load_state("networkidle")
+    for pane in ("query", "hit"):
+        page.wait_for_selector(f'#{pane}-pane figcaption:has-text("px")')
     page.screenshot(path=folder / "search-viewer.png")
 
 
@@ -49,7 +51,7 @@ def main() -> None:
                 sys.exit("the server does not say its address")
             with sync_playwright() as playwright:
                 chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-                take(chromium.new_page(viewport={"width": 1440, "height": 1080}), found[0], arguments.into)
+                take(chromium.new_page(viewport={"width": 1440, "height": 980}), found[0], arguments.into)
                 chromium.close()
         finally:
             server.terminate()

@@ -35,6 +35,7 @@ COMMANDS: tuple[str, ...] = (
     "phantom",
     "train",
     "doctor",
+    "encoders",
     "push",
     "evaluate",
     "experiment",

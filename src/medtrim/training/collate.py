@@ -50,11 +50,21 @@ class TokenTable:
         return self.batch(rows, width=width), torch.from_numpy(mask.astype(np.int64))
 
 
+# Texts that are tokenized at a time.
+_TEXTS = 4096
+
+
 def tokenize(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> TokenTable:
     """Token ids of `texts`, cut after `max_tokens`."""
-    ids: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"]
-    starts = np.concatenate([[0], np.cumsum([len(i) for i in ids])]).astype(np.int64)
-    flat = np.fromiter((t for i in ids for t in i), dtype=np.int32, count=int(starts[-1]))
+    parts: list[NDArray[np.int32]] = []
+    lengths: list[int] = []
+    for start in range(0, len(texts), _TEXTS):  # the tokenizer's own records of a text are many times its ids
+        block = list(texts[start : start + _TEXTS])
+        ids: list[list[int]] = tokenizer(block, truncation=True, max_length=max_tokens)["input_ids"]
+        lengths += map(len, ids)
+        parts.append(np.fromiter((token for text in ids for token in text), dtype=np.int32))
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    flat = np.concatenate(parts) if parts else np.zeros(0, np.int32)
     return TokenTable(flat, starts, pad=int(tokenizer.pad_token_id or 0), special=tuple(tokenizer.all_special_ids))
 
 

@@ -81,13 +81,18 @@ def pooled_images(
     pixels = np.array([checksums[int(row)] for row in rows], np.int64).tobytes()
 
     def pool() -> Floats:
+        # With channels innermost convolutions on a CPU take two thirds of the time; sums differ in their last bits.
+        tower: nn.Module = bundle.model.vision_model
+        tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         parts = []
         for start in range(0, len(rows), _BATCH):
             images = torch.from_numpy(cache[rows[start : start + _BATCH]]).to(bundle.model.device)
             with torch.inference_mode():
                 values = to_pixel_values(images, bundle.image_processor)
-                parts.append(bundle.model.vision_model(values).pooler_output.float().cpu().numpy())
+                values = values.contiguous(memory_format=torch.channels_last)
+                parts.append(tower(values).pooler_output.float().cpu().numpy())
             progress(min(start + _BATCH, len(rows)), len(rows))
+        tower.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return np.concatenate(parts).astype(np.float32)
 
     shape = (len(rows), bundle.model.visual_projection.in_features)

@@ -13,6 +13,7 @@ from medtrim.mining.batch import BatchConfig as MiningConfig
 from medtrim.mining.similarity import EncodedStudies
 from medtrim.models import EncoderBundle, ModelConfig, build_dual_encoder, load_checkpoint, load_preset
 from medtrim.models.standardise import standardise_projection
+from medtrim.models.zones import freeze_zones
 from medtrim.objectives import Objective, build_objective
 from medtrim.training.batches import BatchPlan, Rows, ShuffledPlan
 from medtrim.training.collate import BatchDataset, PooledFeatures, Rank, tokenize
@@ -55,8 +56,12 @@ class PreparedRun:
     captions: Captions | None = None
 
 
-def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Progress = no_progress) -> PreparedRun:
+def prepare_run(
+    config: TrainConfig, *, rank: Rank | None = None, pool: bool = True, progress: Progress = no_progress
+) -> PreparedRun:
     """Read the corpus, build the model and lay out the batches.
+
+    Without `pool` features of frozen encoders are left to be worked out: a dry run has no use for them.
 
     Raises:
         ConfigError: recipe and corpus do not fit together.
@@ -94,6 +99,7 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
     if config.lora is not None:
         add_lora(bundle.model, config.lora, seed=config.seed)
     freeze_first_layers(bundle.model, config.model.freeze_layers)
+    freeze_zones(bundle.model.vision_model)
     if config.model.activation_checkpointing:
         checkpoint_activations(bundle)
     _remember_preparation(bundle, corpus)
@@ -107,7 +113,7 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
         contradictions=contradictions_of(corpus.ontology),
     )
     dataset = _dataset(corpus, plan, bundle, objective, rank)
-    if config.model.frozen or config.model.standardise:
+    if pool and (config.model.frozen or config.model.standardise):
         dataset.features = _pooled(corpus, dataset, bundle, config, fresh=start is None, progress=progress)
     return PreparedRun(
         corpus=corpus,
@@ -125,9 +131,9 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
         dataset=dataset,
         knowledge=knowledge,
         steps=steps_of(config, plan),
-        captions=None
-        if knowledge.concepts is None
-        else make_captions(knowledge.concepts, bundle, corpus.cache, config),
+        captions=make_captions(knowledge.concepts, bundle, corpus.cache, config)
+        if pool and knowledge.concepts is not None
+        else None,
     )
 
 
