@@ -1,4 +1,4 @@
-"""Frozen records that the rooms hand to each other."""
+"""Frozen records that the packages hand to each other."""
 
 from __future__ import annotations
 
