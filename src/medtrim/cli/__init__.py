@@ -38,6 +38,7 @@ COMMANDS: tuple[str, ...] = (
     "push",
     "evaluate",
     "experiment",
+    "index",
     "search",
     "serve",
 )
