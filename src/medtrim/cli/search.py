@@ -45,7 +45,7 @@ def index(
     strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
 ) -> None:
     """Embed studies with a trained model and make them searchable."""
-    from medtrim.types.outputs import check_output_folder
+    from medtrim.types.outputs import check_output_folder, writing
 
     check_output_folder(output)
     lock_outputs(context, output)
@@ -65,7 +65,7 @@ def index(
         with progress_bar("reading reports") as progress:
             found = list(annotate_corpus(chosen, progress=progress))
     root = image_root or (studies if studies.is_dir() else studies.parent)
-    with progress_bar("embedding") as progress:
+    with writing(output, RuntimeError), progress_bar("embedding") as progress:  # Lance raises RuntimeError
         build = build_index(
             checkpoint,
             chosen,
