@@ -114,21 +114,24 @@ def measure(
     from research.films import read_films
     from research.prompts import prompted_zones
     from research.zone_benchmark import Benchmark, zone_brightness
-    from research.zone_scores import agreement, by_fold
+    from research.zone_scores import agreement, by_fold, mirror_pairs
     from research.zone_table import zone_markdown
 
     films, bundle = read_films(data), load_checkpoint(model)
     pixels = films.pixels(bundle.image_size, fit=bundle.fit, equalize=bundle.equalize)
+    mirrored = pixels[:, :, ::-1].copy()
     images = embed_images(bundle, pixels)
-    rows = {
-        "reader": films.junior,
-        "brightness": zone_brightness(pixels),
-        "medtrim": prompted_zones(bundle, images),
+    found = {"brightness": zone_brightness(pixels), "medtrim": prompted_zones(bundle, images)}
+    turned = {
+        "brightness": zone_brightness(mirrored),
+        "medtrim": prompted_zones(bundle, embed_images(bundle, mirrored)),
     }
-    prompted = {key: agreement([found], films.senior, films.patients) for key, found in rows.items()}
+    rows = {"reader": films.junior, **found}
+    prompted = {key: agreement([row], films.senior, films.patients) for key, row in rows.items()}
+    pairs = {key: mirror_pairs([found[key]], [turned[key]], films.senior, films.patients) for key in found}
     probe = by_fold(images.astype("float64"), films.senior, films.patients)
     probed = {"medtrim": agreement([probe], films.senior, films.patients)}
-    say(zone_markdown(Benchmark(prompted, probed, {}, len(films), len(set(films.patients)))))
+    say(zone_markdown(Benchmark(prompted, probed, pairs, {}, len(films), len(set(films.patients)))))
 
 
 @app.command("zones")

@@ -77,7 +77,7 @@ class SearchResult:
 class Searcher:
     """An index with its model and recogniser. Threads may share it: the model answers one at a time.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> searcher = medtrim.Searcher.open("index")
         >>> found = searcher.search(medtrim.Query("large left pleural effusion", k=3))
@@ -117,7 +117,7 @@ class Searcher:
             TableError: the query's study is not in the index.
             RecordError: the model gives the query no finite vector.
 
-        Example:
+        Examples:
             >>> searcher.search(Query("pleural effusion, no cardiomegaly", k=5)).hits
         """
         query.check()
