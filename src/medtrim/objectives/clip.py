@@ -29,8 +29,8 @@ class Clip(Objective):
     harder negatives (after Robinson et al. 2021, https://arxiv.org/abs/2010.04592) or as a second task.
 
     Args:
-        hard_negatives: h, at least 0: a negative that shares a disease with the study and contradicts it in its side,
-            zone or severity (C = 1) counts exp(h) times.
+        hard_negatives: h, at least 0: a negative that shares a disease with the study and contradicts it in its
+            side, zone or severity (C = 1) counts exp(h) times.
         concepts: weight of `ConceptTerm`, at least 0.
         max_scale: Ceiling of the inverse temperature.
 
