@@ -35,7 +35,7 @@ def test_a_simulated_set_has_patients_that_repeat_and_every_headline_figure(benc
 @pytest.mark.slow
 def test_intervals_cover_what_they_say(bench):
     found = list(bench.simulate(sets=60, studies=120, seeds=(3, 5), resamples=300, seed_spread=0.1))
-    # Sixty sets: a coverage of 0.95 is measured with a standard error of 0.028; over all figures the mean is nearer.
+    # Sixty sets: a coverage of 0.95 is measured with a standard error of 0.028; the mean over figures with less.
     assert all(row.covered >= 0.85 and row.covered_difference >= 0.85 for row in found)
     assert 0.92 <= np.mean([row.covered for row in found]) <= 0.99
     assert np.mean([row.false_positives for row in found]) <= 0.075
