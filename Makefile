@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
 
-.PHONY: setup demo serve-demo screenshots chromium test test-all docs lint test-slow test-ray bench bench-entities bench-mining mining-yield bench-training experiments experiments-five-seeds experiments-controls experiments-pretrained experiments-sensitivity experiments-full real clean
+.PHONY: setup demo serve-demo screenshots chromium test test-all docs lint test-slow test-ray bench bench-entities bench-mining mining-yield bench-training experiments experiments-five-seeds experiments-controls experiments-pretrained experiments-sensitivity experiments-steps experiments-errors experiments-full real clean
 
 setup: $(STAMP)
 
@@ -88,6 +88,15 @@ experiments-pretrained: setup
 experiments-sensitivity: setup
 	$(BIN)/medtrim experiment sensitivity --output runs/experiments-sensitivity
 	$(BIN)/medtrim experiment table runs/experiments-sensitivity --docs docs/results-sensitivity.md
+
+# Hours: the gap over steps (1, 2, 4 and 8 times the table's), and a recogniser's mistakes over five seeds.
+experiments-steps: setup
+	$(BIN)/medtrim experiment steps --output runs/experiments-steps
+	$(BIN)/medtrim experiment table runs/experiments-steps --docs docs/results-steps.md
+
+experiments-errors: setup
+	$(BIN)/medtrim experiment errors --output runs/experiments-errors
+	$(BIN)/medtrim experiment table runs/experiments-errors --docs docs/results-errors.md
 
 # Every method with its tuning and five seeds: hours.
 experiments-full: setup
