@@ -48,8 +48,8 @@ def annotate(
         workers: processes; the table is the same for any number.
 
     Returns:
-        `study_id: string, findings: list<{disease, assertion, adjectives, directions, mentions}>`, and `read`, false
-        where the report gave no finding and does not say that it is normal.
+        `study_id: string, findings: list<{disease, assertion, adjectives, directions, mentions}>`, and `read`,
+        false where the report gave no finding and does not say that it is normal.
 
     Raises:
         TableError: ids repeat or do not match the reports in number, a column is missing or holds no text, or a
