@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
 
-.PHONY: setup demo serve-demo screenshots chromium test lint test-slow test-ray bench bench-entities bench-mining mining-yield bench-training experiments experiments-five-seeds experiments-controls experiments-pretrained experiments-sensitivity experiments-full clean
+.PHONY: setup demo serve-demo screenshots chromium test test-all docs lint test-slow test-ray bench bench-entities bench-mining mining-yield bench-training experiments experiments-five-seeds experiments-controls experiments-pretrained experiments-sensitivity experiments-full real clean
 
 setup: $(STAMP)
 
@@ -76,6 +76,11 @@ experiments-sensitivity: setup
 experiments-full: setup
 	$(BIN)/medtrim experiment full --output runs/experiments-full
 
+# Zone scores by radiologists against models trained on phantoms; DATA holds manifest.csv and images (docs/real-data.md).
+DATA ?= ../shared/data/covid_cxr
+real: setup
+	$(BIN)/python -m research zones --data $(DATA) --output runs/real --into docs/real-data.md
+
 # Ray is large and nobody without a cluster needs it, so it is installed for its own tests only.
 test-ray: setup
 	$(BIN)/python -m pip install --quiet --editable ".[test,ray]"
@@ -97,4 +102,4 @@ bench: setup
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -165,7 +165,11 @@ def cache(
         Path | None, typer.Option("-o", "--output", help="Cache folder; STUDIES.cache-SIZE by default.")
     ] = None,
     size: Annotated[int, typer.Option(min=1, help="Side of the square images, pixels.")] = 224,
-    fit: Annotated[str, typer.Option(help="pad keeps the whole image, crop fills the square.")] = "pad",
+    fit: Annotated[
+        str,
+        typer.Option(help="pad keeps the whole image, crop fills the square, lungs cuts frontal films to them."),
+    ] = "pad",
+    equalize: Annotated[bool, typer.Option("--equalize", help="Equalise the histogram.")] = False,
     every_image: Annotated[bool, typer.Option(help="All images of a study, not only the first.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
     strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
@@ -185,6 +189,7 @@ def cache(
             size=size,
             path=folder,
             fit=fit,  # type: ignore[arg-type]
+            equalize=equalize,
             every_image=every_image,
             workers=workers,
             progress=progress,

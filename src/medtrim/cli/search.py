@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medtrim.cli import devices
-from medtrim.cli.console import out, quiet_loading, say, warn
+from medtrim.cli.console import out, printable, quiet_loading, say, warn
 from medtrim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -141,7 +141,6 @@ def _coloured(mark: FindingMark) -> str:
 
 
 def _safe(text: str) -> str:
-    """`text` without markup, and with control characters (ESC moves a terminal's cursor) shown as escapes."""
     from rich.markup import escape
 
-    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+    return escape(printable(text))

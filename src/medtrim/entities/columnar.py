@@ -85,8 +85,8 @@ class BatchRecognizer:
             self._short[text] = (tuple(units[first:]), tuple(shifts[first:]))
 
     def _read(self, unit: str) -> int:
-        told = self.recognizer.is_read(unit)
-        number = self._store.add(unit, self.recognizer.unit_findings(unit), told=told)
+        findings, told = self.recognizer.read_unit(unit)
+        number = self._store.add(unit, findings, told=told)
         self._units[unit] = number
         if self.recognizer.goes_on(unit):
             self._loose.add(number)

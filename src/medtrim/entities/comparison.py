@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from medtrim.entities.heads import Head
 from medtrim.entities.lexicon import DESCRIPTOR, Kind
 from medtrim.entities.matcher import Item
@@ -15,7 +17,24 @@ _PASSED |= int(Kind.ANATOMY)
 _ORDER = {name: rank for rank, name in enumerate(CHANGES)}
 
 
-class Comparison:
+@dataclass(frozen=True, slots=True)
+class ChangeMention:
+    """The change of a finding and the item that says it."""
+
+    name: Change
+    item: int
+
+
+def changes_of(
+    items: list[Item], clauses: list[int], heads: list[Head], verdicts: list[Verdict]
+) -> dict[int, ChangeMention]:
+    """Head number → what has become of the finding, where the sentence says so."""
+    if not any(item.kinds & _COMPARED for item in items):
+        return {}
+    return _Comparison(items, clauses, heads, verdicts).bind()
+
+
+class _Comparison:
     """Binds words of change to the heads of one sentence.
 
     Such a word describes the finding whose noun phrase it opens ("unchanged left effusion", "decrease in the
@@ -32,16 +51,15 @@ class Comparison:
         for number, head in enumerate(heads):
             self._at.setdefault(head.index, []).append(number)
             self._parts.update(head.parts)
-        self.found: list[Change | None] = [None] * len(heads)
-        self.items: list[int | None] = [None] * len(heads)
+        self._found: dict[int, ChangeMention] = {}
 
-    def bind(self) -> None:
-        """Fill `found` and `items`, the change of each head and the item that says it."""
+    def bind(self) -> dict[int, ChangeMention]:
         for i, item in enumerate(self._items):
             if item.kinds & _COMPARED and i not in self._parts and item.term.compared in _ORDER:
                 for at in self._targets(i):
                     for number in self._at[at]:
                         self._give(number, i)
+        return self._found
 
     def _give(self, number: int, i: int) -> None:
         verdict = self._verdicts[number]
@@ -52,9 +70,9 @@ class Comparison:
                 return  # "no resolution", "has not cleared"
         elif denied or verdict.reason == "resolved":
             return  # what is not there has not changed
-        old = self.found[number]
-        if old is None or _ORDER[change] < _ORDER[old]:
-            self.found[number], self.items[number] = change, i
+        old = self._found.get(number)
+        if old is None or _ORDER[change] < _ORDER[old.name]:
+            self._found[number] = ChangeMention(change, i)
 
     def _targets(self, i: int) -> list[int]:
         ahead = self._ahead(i)

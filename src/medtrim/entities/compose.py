@@ -16,6 +16,7 @@ _MEASURE, _PARTIAL, _NON, _COMPARED = int(Kind.MEASURE), int(Kind.PARTIAL), int(
 _NEGATION, _OR, _FINDING = int(Kind.NEGATION), int(Kind.OR), int(Kind.FINDING)
 _CHANGE, _ANATOMY = int(Kind.CHANGE), int(Kind.ANATOMY)
 _RESOLVED = int(Kind.RESOLVED | Kind.RESOLVED_AFTER)
+_CHANGED = _MEASURE | _RESOLVED | _COMPARED
 _TRIGGERS = _NOT | _UNABLE | _PARTIAL | _NON | _NEGATION | _OR | _RESOLVED
 # Nothing else may stand between the words of one cue.
 _STOP = int(
@@ -39,7 +40,9 @@ def compose(items: list[Item], tokens: Tokens) -> list[Item]:
     kinds = 0
     for item in items:
         kinds |= item.kinds
-    if not kinds & _TRIGGERS:
+    joins = kinds & (_NOT | _UNABLE) and kinds & (_EXCLUDE | _PERCEIVED | _CHANGED)
+    joins = joins or (kinds & (_NEGATION | _PARTIAL) and kinds & (_MEASURE | _RESOLVED))
+    if not joins and not kinds & _NON and "/" not in tokens.words:
         return items
     out: list[Item] = []
     i = 0
@@ -90,7 +93,7 @@ def _denied_verb(items: list[Item], i: int) -> tuple[Term, int] | None:
         return _HEDGED, last
     if not items[i].kinds & _NOT:
         return None
-    last = _ahead(items, i, _PERCEIVED | _MEASURE | _RESOLVED | _COMPARED, MAX_GAP)
+    last = _ahead(items, i, _PERCEIVED | _CHANGED, MAX_GAP)
     if last is None:
         return None
     kinds = items[last].kinds

@@ -16,12 +16,11 @@ _AFTER, _PRONOUN, _PREPOSITION = int(Kind.NEGATION_AFTER), int(Kind.PRONOUN), in
 _JOINT = int(Kind.COMMA | Kind.AND | Kind.BREAK)
 _THE, _TREND = int(Kind.THE), int(Kind.TREND)
 _PREDICATE = int(Kind.VERB | Kind.RESOLVED_AFTER | Kind.COMPARED | Kind.NEGATION_AFTER)
-_SIDES = frozenset({"left", "right"})
 
 
 def restore_nouns(items: list[Item]) -> list[Item]:
     """`items` with the nouns that the sentence leaves out; the list itself where it leaves out none."""
-    sides = [i for i, item in enumerate(items) if item.kinds & _DIRECTION and _SIDES & set(item.term.directions)]
+    sides = {i for i, item in enumerate(items) if item.kinds & _DIRECTION and _is_sided(item)}
     if not sides:
         return items
     added: list[tuple[int, Item]] = []  # before which item, and what
@@ -44,6 +43,10 @@ def restore_nouns(items: list[Item]) -> list[Item]:
     return out
 
 
+def _is_sided(item: Item) -> bool:
+    return "left" in item.term.directions or "right" in item.term.directions
+
+
 def _shared_noun(items: list[Item], noun: int) -> int | None:
     """Where a noun is missing before the item `noun`: behind the first of two sided phrases, one of them denied."""
     joint = None
@@ -55,7 +58,7 @@ def _shared_noun(items: list[Item], noun: int) -> int | None:
             if sided[0] and (joint is None or not sided[1]):
                 joint = i
         elif kinds & DESCRIPTOR and not kinds & _FINDING:
-            sided[joint is not None] |= bool(_SIDES & set(items[i].term.directions))
+            sided[joint is not None] |= _is_sided(items[i])
         elif kinds & _NEGATION:
             negated += 1
             if joint is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from medtrim.entities.assertion import judge
 from medtrim.entities.binding import Binder, Bound
 from medtrim.entities.clauses import clause_ids
-from medtrim.entities.comparison import Comparison
+from medtrim.entities.comparison import changes_of
 from medtrim.entities.compose import compose
 from medtrim.entities.ellipsis import restore_nouns
 from medtrim.entities.heads import Head, HeadFinder
@@ -107,27 +107,25 @@ class SentenceReader:
         judged = [verdicts[h.index] if h.normal is None else Verdict("normal", h.normal) for h in heads]
         absent = [ASSERTION_OF[verdict.reason] == "absent" for verdict in judged]
         bound = Binder(items, tokens, clauses, heads, absent, self._kinds).bind()
-        changes = Comparison(items, clauses, heads, judged)
-        if any(item.kinds & _COMPARED for item in items):
-            changes.bind()
-        measures = find_measures(tokens) if _METRIC.intersection(tokens.words) else []
+        changes = changes_of(items, clauses, heads, judged)
+        measures = [] if _METRIC.isdisjoint(tokens.words) else find_measures(tokens)
         sizes = sizes_of(measures, items, clauses, heads) if measures else {}
         findings: list[SentenceFinding] = []
         for number, (head, verdict, descriptors) in enumerate(zip(heads, judged, bound, strict=True)):
-            change, said = changes.found[number], changes.items[number]
-            said_at = () if said is None else (_place(tokens, items[said], "change"),)
+            change = changes.get(number)
             for part in self._parts(items, descriptors):
                 found = self._finding(tokens, items, head, verdict, part, descriptors.borrowed)
                 if number in sizes:
                     found = [replace(f, size_mm=sizes[number]) for f in found]
                 if change is not None:
-                    found = [replace(f, change=change, places=_sorted(f.places + said_at)) for f in found]
+                    place = _place(tokens, items[change.item], "change")
+                    found = [replace(f, change=change.name, places=_sorted((*f.places, place))) for f in found]
                 findings.extend(found)
         refers = bool(items[0].kinds & int(Kind.PRONOUN)) and items[0].start == 0
         return SentenceReading(
             tuple(findings),
             refers=refers and any(not f.directions for f in findings),
-            told=_calls_normal(items) or any(head.concept.category != "device" for head in heads),
+            told=any(head.concept.category != "device" for head in heads) or _calls_normal(items),
         )
 
     def _is_foreign(self, words: list[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import (
@@ -43,6 +43,16 @@ class EncoderBundle:
     def image_size(self) -> int:
         """Side of the square input in pixels."""
         return input_size(self.image_processor)
+
+    @property
+    def fit(self) -> Literal["pad", "crop", "lungs"]:
+        """How films are brought into the square the image processor takes (`medtrim.data.load_square`)."""
+        return getattr(self.image_processor, "fit", "pad")
+
+    @property
+    def equalize(self) -> bool:
+        """Whether their histogram is equalised then."""
+        return bool(getattr(self.image_processor, "equalize", False))
 
     @property
     def max_tokens(self) -> int:

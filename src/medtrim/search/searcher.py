@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +85,13 @@ class Searcher:
     """An index with its model and recogniser. Threads may share it: the model answers one at a time.
 
     `weight` is the share of the findings in the score of mode `both`.
+
+    Examples:
+        >>> import medtrim
+        >>> searcher = medtrim.Searcher.open("index")
+        >>> found = searcher.search(medtrim.Query("large left pleural effusion", k=3))
+        >>> len(found.hits), found.wanted.must[0].disease if found.wanted.must else found.wanted.like[0].disease
+        (3, 'pleural effusion')
     """
 
     def __init__(
@@ -103,12 +111,18 @@ class Searcher:
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, index: StudyIndex, *, device: str = "cpu", ontology: Ontology | None = None) -> Searcher:
-        """A searcher with the index's own model and ontology, or with another `ontology` for the words of queries.
+    def open(
+        cls, index: StudyIndex | Path | str, *, device: str = "cpu", ontology: Ontology | None = None
+    ) -> Searcher:
+        """A searcher of an index, or of the folder that holds one, with its own model and ontology.
+
+        Another `ontology` may read the words of queries.
 
         Raises:
             ConfigError: the model is not the one that the index was built with.
         """
+        if not isinstance(index, StudyIndex):
+            index = StudyIndex(index)
         encoder = QueryEncoder(load_checkpoint(check_model(index.folder, index.facts)), device=device)
         recognizer = Recognizer(ontology or stored_ontology(index))
         searcher = cls(index, encoder, recognizer.annotate_text)
@@ -155,7 +169,7 @@ class Searcher:
             TableError: the query's study is not in the index.
             RecordError: the model gives the query no finite vector.
 
-        Example:
+        Examples:
             >>> searcher.search(Query("pleural effusion, no cardiomegaly", k=5)).hits
         """
         query.check()

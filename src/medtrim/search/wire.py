@@ -283,6 +283,12 @@ class Answer(BaseModel):
         )
 
 
+class Refusal(BaseModel):
+    """Why a request was not answered."""
+
+    error: str
+
+
 class PreviewJson(BaseModel):
     """An upload as the browser can show it, and as the model sees it (both PNG in base64).
 

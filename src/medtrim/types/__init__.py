@@ -1,4 +1,4 @@
-"""What flows between the rooms: records, Arrow schemas, tables with provenance, YAML."""
+"""What flows between the packages: records, Arrow schemas, tables with provenance, YAML."""
 
 from medtrim.types.provenance import OntologyRef, Provenance, contradictions_of, medtrim_version
 from medtrim.types.records import (

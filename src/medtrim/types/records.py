@@ -1,4 +1,4 @@
-"""Frozen records that the rooms hand to each other."""
+"""Frozen records that the packages hand to each other."""
 
 from __future__ import annotations
 
@@ -75,7 +75,10 @@ class Sections:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """One study: its images and report. Image paths are absolute, or relative to the corpus's folder."""
+    """One study: its images and report. Image paths are absolute, or relative to the corpus's folder.
+
+    `unread` counts the characters of the report that stand in neither section, where it came whole.
+    """
 
     study_id: str
     patient_id: str
@@ -85,6 +88,7 @@ class Study:
     impression: str = ""
     split: str = ""
     labels: Mapping[str, object] = field(default_factory=dict)
+    unread: int = 0
 
     @property
     def report(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from medtrim.errors import TableError
 from medtrim.evaluation import EvaluationResult, Figure, read_evaluation
-from medtrim.evaluation.statistics import Estimate, SeedBootstrap, holm
+from medtrim.evaluation.statistics import Estimate, SeedPool, holm
 from medtrim.experiments.suite.conduct import SuiteRun
 from medtrim.experiments.suite.execute import EVALUATION
 from medtrim.experiments.suite.headline import headline_keys
@@ -105,9 +105,9 @@ def best_rivals(suite: Suite, rows: Iterable[Row], differences: Iterable[Row]) -
 
 
 def _pooled(suite: Suite, method: str, by_seed: BySeed) -> Iterator[Row]:
-    bootstrap = _seeds(suite, len(by_seed))
+    pool = _seeds(suite, len(by_seed))
     for figures in aligned(list(by_seed.values())):
-        estimate = bootstrap.pool([f.value for f in figures], np.stack([f.replicates for f in figures]))
+        estimate = pool.pool([f.value for f in figures], np.stack([f.replicates for f in figures]))
         yield _row("pooled", method, figures[0], _without_p(estimate))
 
 
@@ -117,12 +117,12 @@ def _differences(suite: Suite, finals: Mapping[str, BySeed], other: str) -> Iter
     seeds = [seed for seed in ours if seed in theirs]
     if not seeds:
         return
-    bootstrap = _seeds(suite, len(seeds))
+    pool = _seeds(suite, len(seeds))
     for figures in aligned([ours[s] for s in seeds] + [theirs[s] for s in seeds]):
         first, second = figures[: len(seeds)], figures[len(seeds) :]
         values = [a.value - b.value for a, b in zip(first, second, strict=True)]
         replicates = np.stack([a.replicates - b.replicates for a, b in zip(first, second, strict=True)])
-        yield _row("difference", suite.ours, first[0], bootstrap.pool(values, replicates), baseline=other)
+        yield _row("difference", suite.ours, first[0], pool.pool(values, replicates), baseline=other)
 
 
 def aligned(results: Sequence[EvaluationResult]) -> Iterator[list[Figure]]:
@@ -133,11 +133,8 @@ def aligned(results: Sequence[EvaluationResult]) -> Iterator[list[Figure]]:
             yield [table[key] for table in tables]
 
 
-def _seeds(suite: Suite, count: int) -> SeedBootstrap:
-    section = suite.evaluation
-    return SeedBootstrap.make(
-        seeds=count, resamples=section.resamples, variation=section.seed_variation, seed=section.seed
-    )
+def _seeds(suite: Suite, count: int) -> SeedPool:
+    return SeedPool(count, suite.evaluation.seed_variation)
 
 
 def _without_p(estimate: Estimate) -> Estimate:

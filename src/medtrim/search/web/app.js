@@ -111,8 +111,9 @@ function toResults() {
 }
 
 function queryPicture() {
-  if (picture()) return { url: picture().url };
-  return answer?.query_row === null || answer?.query_row === undefined ? null : { url: api.original(answer.query_row) };
+  if (picture()) return { url: picture().url, small: picture().url };
+  const row = answer?.query_row ?? null;
+  return row === null ? null : { url: api.original(row), small: api.thumbnail(row) };
 }
 
 /** Chips were edited: they are asked for as they are, and the words follow them, so that both say the same. */
@@ -152,8 +153,8 @@ function drawForm() {
 
 /** The study that is asked by, in the form. */
 function drawStudy() {
-  const row = answer?.query_row;
-  const known = query.study && row !== null && row !== undefined;
+  const row = answer?.query_row ?? null;
+  const known = query.study && row !== null;
   $("study-picture").hidden = !known;
   if (known) $("study-picture").src = api.thumbnail(row);
 }

@@ -34,7 +34,7 @@ export function start() {
   for (const pane of document.querySelectorAll(".pane")) follow(pane);
 }
 
-/** Show hit `position` of `shown`, whose first has rank `rank`; `asked` is {url} of the query's picture, or null. */
+/** Show hit `position` of `shown`, whose first has rank `rank`; `asked` is {url, small} of the query's picture, or null. */
 export function open(shown, position, rank, asked) {
   [hits, first, query, look] = [shown, rank, asked, fresh()];
   $("viewer").showModal();
@@ -58,7 +58,7 @@ function go(position) {
   link.hidden = !template;
   if (template) link.href = template.replaceAll("{study_id}", encodeURIComponent(hit.study_id)).replaceAll("{patient_id}", encodeURIComponent(hit.patient_id));
   $("query-pane").hidden = !query;
-  if (query) show($("query-pane"), query.url, query.url, "Query");
+  if (query) show($("query-pane"), query.url, query.small, "Query");
   $("views").replaceChildren(...(hit.views.length > 1 ? hit.views.map((name, i) =>
     h("button", { type: "button", className: "second", "aria-pressed": String(i === view), onclick: () => turn(i) }, name || `view ${i + 1}`)) : []));
   picture(hit);
