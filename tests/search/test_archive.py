@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import random
-import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +13,15 @@ import pytest
 
 from medtrim.errors import ConfigError, TableError
 from medtrim.search import index as writing
-from medtrim.search import ingest
 from medtrim.search.encoder import QueryEncoder
 from medtrim.search.index import add_studies, build_index, check_model, compact_index, delete_studies
 from medtrim.search.ingest import count_rows
 from medtrim.search.query import Query
 from medtrim.search.searcher import Searcher
 from medtrim.search.store import StudyIndex, read_facts
-from medtrim.types import Annotation, Finding, Study
+from medtrim.types import Annotation, Finding, Provenance, Study
 from medtrim.types.outputs import sole_writer
+from medtrim.types.tables import annotations_to_table, studies_to_table, write_table
 
 Corpus = tuple[Path, list[Study], list[Annotation]]
 MANY = 24
@@ -33,12 +32,6 @@ def index(corpus: Corpus, checkpoint: Path, tmp_path: Path) -> Path:
     root, studies, annotations = corpus
     build_index(checkpoint, studies[:2], annotations, tmp_path / "index", root=root, copy_model=False, thumbnail=0)
     return tmp_path / "index"
-
-
-def many(corpus: Corpus) -> tuple[Path, list[Study], list[Annotation]]:
-    root, studies, annotations = corpus
-    more = [replace(studies[i % 6], study_id=f"m{i:02d}") for i in range(MANY)]
-    return root, more, [replace(annotations[i % 6], study_id=f"m{i:02d}") for i in range(MANY)]
 
 
 def ids(index: Path) -> list[str]:
@@ -143,39 +136,43 @@ def test_unpublished_rows_of_a_killed_writer_are_taken_back(
     counted(index)
 
 
-def _add_all(index: Path, corpus: Corpus) -> None:
-    ingest.BATCH, writing.PUBLISH_EVERY = 2, 1
+WRITER = """
+import sys
+from pathlib import Path
+from medtrim.search import index, ingest
+from medtrim.types.tables import read_annotations, read_studies
+ingest.BATCH, index.PUBLISH_EVERY = 2, 1
+folder, table, annotations, root = map(Path, sys.argv[1:])
+print("ready", flush=True)
+index.add_studies(folder, read_studies(table), read_annotations(annotations), root=root, replace=True)
+"""
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_kills_lose_and_double_nothing(index: Path, corpus: Corpus, tmp_path: Path, kills: int) -> None:
     root, studies, annotations = corpus
-    add_studies(index, studies, annotations, root=root, replace=True)
-
-
-def _killed_until_done(index: Path, corpus: Corpus, kills: int, seed: int) -> None:
-    """Kill a process that writes `kills` times, looking each time, then let it end."""
-    generator = random.Random(seed)
-    context = multiprocessing.get_context("fork")
-    everything = {s.study_id for s in corpus[1]} | {"s0", "s1"}
+    more = [replace(studies[i % 6], study_id=f"m{i:02d}") for i in range(MANY)]
+    read = [replace(annotations[i % 6], study_id=f"m{i:02d}") for i in range(MANY)]
+    write_table(studies_to_table(more), tmp_path / "studies.parquet", Provenance("studies"))
+    write_table(annotations_to_table(read), tmp_path / "annotations.parquet", Provenance("annotations"))
+    inputs = [str(p) for p in (index, tmp_path / "studies.parquet", tmp_path / "annotations.parquet", root)]
+    generator = random.Random(kills)
+    everything = {s.study_id for s in more} | {"s0", "s1"}
     seen = {"s0", "s1"}
-    for _ in range(kills):
-        process = context.Process(target=_add_all, args=(index, corpus))
-        process.start()
-        time.sleep(generator.uniform(0.05, 1.5))
-        os.kill(process.pid or 0, signal.SIGKILL)
-        process.join()
+    for number in range(kills + 1):
+        with subprocess.Popen([sys.executable, "-c", WRITER, *inputs], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            if number < kills:
+                time.sleep(generator.uniform(0.02, 1.0))
+                writer.kill()
         there = ids(index)
         assert len(there) == len(set(there))
         assert seen <= set(there) <= everything
         seen = set(there)
-    _finish = context.Process(target=_add_all, args=(index, corpus))
-    _finish.start()
-    _finish.join()
-    assert _finish.exitcode == 0
-    assert ids(index) == sorted(everything)
+    assert writer.returncode == 0
+    assert seen == everything
     counted(index)
-
-
-@pytest.mark.slow
-def test_twenty_kills_lose_and_double_nothing(index: Path, corpus: Corpus) -> None:
-    _killed_until_done(index, many(corpus), 20, seed=20)
 
 
 def test_encoders_say_whether_a_text_is_cut(searcher: Searcher) -> None:

@@ -141,7 +141,6 @@ def _coloured(mark: FindingMark) -> str:
 
 
 def _safe(text: str) -> str:
-    """`text` without markup, and with control characters (ESC moves a terminal's cursor) shown as escapes."""
     from rich.markup import escape
 
     return escape(printable(text))

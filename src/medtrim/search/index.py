@@ -215,7 +215,10 @@ def compact_index(index: Path | str) -> None:
         table.optimize()
         _finish(facts, table)
         _publish(index, facts, table)
-        table.cleanup_old_versions(timedelta(0), delete_unverified=True)
+        # Only now that readers are sent to the new version may the former ones go.
+        table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
+        if table.version != facts["version"]:
+            _publish(index, facts, table)
 
 
 def check_model(index: Path, facts: dict[str, Any]) -> Path:

@@ -116,7 +116,7 @@ class Searcher:
     ) -> Searcher:
         """A searcher of an index, or of the folder that holds one, with its own model and ontology.
 
-        `ontology` is another one for the words of queries.
+        Another `ontology` may read the words of queries.
 
         Raises:
             ConfigError: the model is not the one that the index was built with.
