@@ -115,12 +115,12 @@ class Coverage:
 
 
 def simulate(
-    *, sets: int, studies: int, seeds: tuple[int, ...], resamples: int, seed_spread: float
+    *, sets: int, studies: int, seeds: tuple[int, ...], resamples: int, seed_spread: float, first: int = 0
 ) -> Iterator[Coverage]:
     """Draw the test sets and models, and count."""
     most = max(seeds)
     runs: list[tuple[list[dict[Key, Figure]], list[dict[Key, Figure]]]] = []
-    for number in range(sets):
+    for number in range(first, first + sets):
         rng = np.random.default_rng([7, number])
         world = draw_world(studies, rng)
         bootstrap = PatientBootstrap(world.patients, resamples=resamples, seed=number)
@@ -155,6 +155,7 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=400)
     parser.add_argument("--studies", type=int, default=400)
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 10])
+    parser.add_argument("--first", type=int, default=0, help="Number of the first set; other numbers, other sets.")
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--seed-spread", type=float, default=0.1, help="Of the noise's logarithm between seeds.")
     options = parser.parse_args()
@@ -165,6 +166,7 @@ def main() -> None:
             seeds=tuple(options.seeds),
             resamples=options.resamples,
             seed_spread=options.seed_spread,
+            first=options.first,
         )
     )
     print(f"{options.sets} test sets of {options.studies} studies, seed spread {options.seed_spread}")

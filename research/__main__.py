@@ -87,7 +87,7 @@ PhantomsOption = Annotated[int, typer.Option("--studies", min=100, help="Phantom
 @app.command("make-model")
 def make_model(
     output: OutputOption,
-    studies: PhantomsOption = 3000,
+    studies: PhantomsOption = 4500,
     seed: Annotated[int, typer.Option(min=0, help="Of phantoms, projections, batches and noise.")] = 0,
 ) -> None:
     """Make the benchmark's model, from nothing: draw phantoms, read their reports, train `pretrained-cpu`."""
@@ -114,28 +114,31 @@ def measure(
     from research.films import read_films
     from research.prompts import prompted_zones
     from research.zone_benchmark import Benchmark, zone_brightness
-    from research.zone_scores import agreement, by_fold
+    from research.zone_scores import agreement, by_fold, mirror_pairs
     from research.zone_table import zone_markdown
 
     films, bundle = read_films(data), load_checkpoint(model)
     pixels = films.pixels(bundle.image_size, fit=bundle.fit, equalize=bundle.equalize)
+    mirrored = pixels[:, :, ::-1].copy()
     images = embed_images(bundle, pixels)
-    rows = {
-        "reader": films.junior,
-        "brightness": zone_brightness(pixels),
-        "medtrim": prompted_zones(bundle, images),
+    found = {"brightness": zone_brightness(pixels), "medtrim": prompted_zones(bundle, images)}
+    turned = {
+        "brightness": zone_brightness(mirrored),
+        "medtrim": prompted_zones(bundle, embed_images(bundle, mirrored)),
     }
-    prompted = {key: agreement([found], films.senior, films.patients) for key, found in rows.items()}
+    rows = {"reader": films.junior, **found}
+    prompted = {key: agreement([row], films.senior, films.patients) for key, row in rows.items()}
+    pairs = {key: mirror_pairs([found[key]], [turned[key]], films.senior, films.patients) for key in found}
     probe = by_fold(images.astype("float64"), films.senior, films.patients)
     probed = {"medtrim": agreement([probe], films.senior, films.patients)}
-    say(zone_markdown(Benchmark(prompted, probed, {}, len(films), len(set(films.patients)))))
+    say(zone_markdown(Benchmark(prompted, probed, pairs, {}, len(films), len(set(films.patients)))))
 
 
 @app.command("zones")
 def zones(
     data: DataOption,
     output: OutputOption,
-    studies: PhantomsOption = 3000,
+    studies: PhantomsOption = 4500,
     seed: Annotated[list[int] | None, typer.Option(help="Training seeds. Repeatable; 0 to 4 without.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Repeatable; all without.")] = None,
     into: IntoOption = None,

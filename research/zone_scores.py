@@ -40,9 +40,13 @@ def zone(found: Floats, truth: Floats) -> float:
 
 def side(found: Floats, truth: Floats) -> float:
     """AUC of right minus left among films whose scores differ between the sides."""
-    sides = [x[:, :3].sum(axis=1) - x[:, 3:].sum(axis=1) for x in (found, truth)]
-    uneven = sides[1] != 0
-    return ranking_auc(sides[0][uneven], sides[1][uneven] > 0)
+    uneven = _sides(truth) != 0
+    return ranking_auc(_sides(found)[uneven], _sides(truth)[uneven] > 0)
+
+
+def _sides(zones: Floats) -> Floats:
+    """Right minus left."""
+    return np.asarray(zones[:, :3].sum(axis=1) - zones[:, 3:].sum(axis=1))
 
 
 def severity(found: Floats, truth: Floats) -> float:
@@ -108,6 +112,32 @@ def _draws(patients: Sequence[str], resamples: int) -> list[NDArray[np.int64]]:
     return [np.repeat(np.arange(len(patients)), column.astype(int)) for column in weights.T]
 
 
+def mirror_pairs(
+    found: Sequence[Floats], mirrored: Sequence[Floats], truth: Floats, patients: Sequence[str]
+) -> tuple[float, float, float]:
+    """How often a film is told from its mirror image: share of the films whose scores differ between the sides.
+
+    Right minus left must be larger on the picture, film or mirror image, whose right is the worse one. Neither the
+    film's brightness as a whole nor a constant leaning to one side can help.
+
+    Args:
+        found, mirrored: predictions of each seed for films and for their mirror images, [N 6].
+
+    Returns:
+        The share, low and high end of its interval; mean over seeds, which are not drawn again.
+    """
+    uneven = np.flatnonzero(_sides(truth) != 0)
+    right = (_sides(truth) > 0)[uneven]
+    told = []
+    for film, mirror in zip(found, mirrored, strict=True):
+        gap = (_sides(film) - _sides(mirror))[uneven]
+        told.append(np.where(gap == 0, 0.5, (gap > 0) == right))
+    each = np.mean(told, axis=0).astype(np.float64)
+    replicates = PatientBootstrap(patients, resamples=RESAMPLES, seed=0).ratio(each, np.ones_like(each), uneven)
+    ends = interval(replicates)
+    return float(each.mean()), ends.low, ends.high
+
+
 def by_fold(
     inputs: Floats, truth: Floats, patients: Sequence[str], *, ridges: Sequence[float] = (1e2, 1e3, 1e4, 1e5)
 ) -> Floats:
@@ -141,24 +171,3 @@ def _ridge(x: Floats, y: Floats, unseen: Floats, ridge: float) -> Floats:
     z, u = (x - mean) / deviation, (unseen - mean) / deviation
     weights = np.linalg.solve(z @ z.T + ridge * np.eye(len(z)), y - y.mean(axis=0))
     return np.asarray(u @ (z.T @ weights) + y.mean(axis=0))
-
-
-def likeness(similarity: Floats, truth: Floats, patients: Sequence[str]) -> Floats:
-    """Spearman of each film's similarities to films of other patients with minus the distance of their scores.
-
-    Args:
-        similarity: [N N].
-        truth: zone scores [N 6]; distances are Σ |a − b| over the zones, and of right − left, and of the sums.
-
-    Returns:
-        [N 3]: by zones, by side, by severity.
-    """
-    names = np.array(patients)
-    right, left = truth[:, :3].sum(axis=1), truth[:, 3:].sum(axis=1)
-    found = np.zeros((len(truth), 3))
-    for column, features in enumerate((truth, (right - left)[:, None], (right + left)[:, None])):
-        distance = np.abs(features[:, None] - features[None]).sum(axis=2)
-        for row in range(len(truth)):
-            others = names != names[row]
-            found[row, column] = rank_correlation(similarity[row, others], -distance[row, others])
-    return found

@@ -24,6 +24,12 @@ def zone_markdown(found: Benchmark) -> str:
     text += [_row(LABELS[key], row) for key, row in found.prompted.items()]
     text.append(f"\nBy ridge regression on the scores of other patients (a probe):\n\n{_HEAD}")
     text += [_row(LABELS[key], row) for key, row in found.probed.items()]
+    if found.pairs:
+        text.append(
+            "\nA film or its mirror image? Share told apart by right and left prompts, of films with uneven "
+            "scores:\n\n| | told apart |\n|---|---|\n"
+        )
+        text += [f"| {LABELS[key]} | {_cell(*pair)} |\n" for key, pair in found.pairs.items()]
     if OURS in found.prompted:
         text.append(f"\nMedTrim minus another row, paired; bold where the interval leaves out 0:\n\n{_HEAD}")
         text += [
@@ -31,14 +37,12 @@ def zone_markdown(found: Benchmark) -> str:
             for key, row in found.prompted.items()
             if key not in (OURS, "reader")
         ]
-    text.append("\nChosen on validation phantoms, of four settings each: ")
-    text.append(
-        "; ".join(
+    if found.chosen:
+        settings = (
             f"{LABELS[m]} rate {c['rate']:g}, noise {c['noise']:g} ({c['validation']:.2f})"
             for m, c in found.chosen.items()
         )
-        + ".\n"
-    )
+        text.append(f"\nChosen on validation phantoms: {'; '.join(settings)}.\n")
     return "".join(text)
 
 
@@ -62,6 +66,7 @@ def zone_facts(found: Benchmark) -> dict[str, Any]:
         "chosen": {key: dict(value) for key, value in found.chosen.items()},
         "prompted": rows(found.prompted),
         "probed": rows(found.probed),
+        "mirror pairs": {key: list(pair) for key, pair in found.pairs.items()},
     }
 
 

@@ -6,7 +6,7 @@ from torch.nn.functional import avg_pool2d
 from transformers import EfficientNetConfig, EfficientNetModel
 
 from medtrim.errors import ModelError
-from medtrim.models.zones import has_zones, zone_edges, zone_pooled
+from medtrim.models.zones import freeze_zones, has_zones, zone_edges, zone_pooled
 
 
 def small_net(*, act: str = "relu6", size: int = 64) -> EfficientNetModel:
@@ -97,3 +97,14 @@ def test_what_cannot_hold_zones_is_refused():
         zone_pooled(small_net(act="swish"))
     with pytest.raises(ModelError, match="64 zones of 24 channels do not fit"):
         zone_pooled(small_net(), rows=8, columns=8)
+
+
+def test_training_leaves_what_pools_alone():
+    model = zone_pooled(small_net())
+    freeze_zones(model)
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert any(name.startswith("encoder.top_conv") for name in frozen)
+    assert not any(name.startswith(("embeddings.", "encoder.blocks.0.")) for name in frozen)
+    plain = small_net()
+    freeze_zones(plain)
+    assert all(parameter.requires_grad for parameter in plain.parameters())

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from medtrim.errors import ConfigError
 from medtrim.objectives import build_objective
 
 
@@ -21,6 +22,29 @@ def plain(x, y, scale):
 def test_equals_a_loop(batch) -> None:
     inputs = batch()
     assert float(build_objective("clip")(inputs).total) == pytest.approx(plain(inputs.image, inputs.text, 8.0))
+
+
+def test_negatives_that_contradict_count_more(batch) -> None:
+    inputs = batch(4)
+    total, c = 0.0, inputs.contradiction
+    for x, y, weights in ((inputs.image, inputs.text, c), (inputs.text, inputs.image, c.T)):
+        for b in range(4):
+            powers = [
+                math.exp(8.0 * float(x[b] @ y[r] / x[b].norm() / y[r].norm())) * (3.0 if weights[b, r] else 1.0)
+                for r in range(4)
+            ]
+            total -= math.log(powers[b] / sum(powers)) / 4 / 2
+    objective = build_objective("clip", hard_negatives=math.log(3.0))
+    assert float(objective(inputs).total) == pytest.approx(total)
+    with pytest.raises(ConfigError, match="Clip needs contradiction"):
+        objective(batch(4, contradiction=None))
+
+
+def test_the_second_task_is_a_term_of_its_own(batch) -> None:
+    inputs = batch()
+    one, two = (build_objective("clip", concepts=weight)(inputs).terms for weight in (1.0, 2.0))
+    assert float(two["concepts"].detach()) == pytest.approx(2 * float(one["concepts"].detach()))
+    assert float(one["image_text"]) == float(build_objective("clip")(inputs).terms["image_text"])
 
 
 def test_scale_is_capped_and_not_stuck(batch) -> None:

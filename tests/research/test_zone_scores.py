@@ -14,7 +14,16 @@ from medtrim.models import build_dual_encoder
 from research.films import ZONES, read_films
 from research.prompts import prompted_zones, zone_prompts
 from research.zone_benchmark import Benchmark, zone_brightness
-from research.zone_scores import agreement, by_fold, rank_correlation, ranking_auc, severity, side, zone
+from research.zone_scores import (
+    agreement,
+    by_fold,
+    mirror_pairs,
+    rank_correlation,
+    ranking_auc,
+    severity,
+    side,
+    zone,
+)
 from research.zone_table import zone_facts, zone_markdown
 
 
@@ -83,6 +92,15 @@ def test_intervals_hold_the_value_and_widen_with_seeds_that_differ(collection):
     assert (ends == 0).all()
 
 
+def test_a_film_is_told_from_its_mirror_image_by_side_alone(collection):
+    films = read_films(collection)
+    swapped = np.concatenate([films.senior[:, 3:], films.senior[:, :3]], axis=1)
+    assert mirror_pairs([films.senior], [swapped], films.senior, films.patients)[0] == 1.0
+    assert mirror_pairs([swapped], [films.senior], films.senior, films.patients)[0] == 0.0
+    leaning = films.senior * 0 + np.array([5, 5, 5, 0, 0, 0])  # a constant leaning to the right tells nothing
+    assert mirror_pairs([leaning], [leaning], films.senior, films.patients) == (0.5, 0.5, 0.5)
+
+
 def test_a_probe_learns_from_other_patients_alone(collection):
     films = read_films(collection)
     assert zone(by_fold(films.senior, films.senior, films.patients, ridges=(0.1,)), films.senior) > 0.9
@@ -112,11 +130,12 @@ def test_the_table_marks_differences_and_leaves_nan_out(collection):
         "brightness": row(np.random.default_rng(0).normal(size=(16, 6))),
         "medtrim": row(films.senior),
     }
-    found = Benchmark(rows, {"pixels": row(np.full((16, 6), np.nan))}, {}, 16, 8)
+    found = Benchmark(rows, {"pixels": row(np.full((16, 6), np.nan))}, {"medtrim": (0.9, 0.8, 1.0)}, {}, 16, 8)
     text = zone_markdown(found)
     assert "| MedTrim | 1.00 (1.00 to 1.00) |" in text
     assert "| Brightness of each zone, nothing learned | **+" in text
     assert "| Pixels, 32 × 32 | – | – | – |" in text
+    assert "| MedTrim | 0.90 (0.80 to 1.00) |" in text
     facts = zone_facts(replace(found, prompted={"medtrim": rows["medtrim"]}))
     assert facts["prompted"]["medtrim"]["value"][0] == pytest.approx(1.0)
     assert facts["probed"]["pixels"]["value"] == [None, None, None]

@@ -78,7 +78,7 @@ def build(
     """Embed studies with a trained model and make them searchable."""
     from medtrim.entities import load_ontology
     from medtrim.search.index import build_index
-    from medtrim.types.outputs import check_output_folder
+    from medtrim.types.outputs import check_output_folder, writing
 
     check_output_folder(output)
     place = devices.choose_device(device)
@@ -91,7 +91,7 @@ def build(
     if missing:
         raise ConfigError(f"the studies have no column {', '.join(map(repr, missing))}")
     found = _annotations(chosen, annotations, reads)
-    with progress_bar("embedding") as progress:
+    with writing(output, RuntimeError), progress_bar("embedding") as progress:  # Lance raises RuntimeError
         made = build_index(
             checkpoint,
             chosen,
@@ -200,13 +200,14 @@ def _extend(
     from medtrim.search.index import add_studies
     from medtrim.search.searcher import stored_ontology
     from medtrim.search.store import StudyIndex
+    from medtrim.types.outputs import writing
 
     place = devices.choose_device(device)
     quiet_loading()
     reads = stored_ontology(StudyIndex(index))
     chosen, rejects = _read(studies, split)
     found = _annotations(chosen, annotations, reads)
-    with progress_bar("embedding") as progress:
+    with writing(index, RuntimeError), progress_bar("embedding") as progress:  # Lance raises RuntimeError
         made = add_studies(
             index,
             chosen,

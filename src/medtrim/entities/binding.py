@@ -16,7 +16,7 @@ _JOIN = _AND | _OR | _COMMA
 _PREPOSITION, _LINK = int(Kind.PREPOSITION), int(Kind.LINK)
 _ANATOMY, _IGNORE, _VERB = int(Kind.ANATOMY), int(Kind.IGNORE), int(Kind.VERB)
 _OPEN, _PARTITIVE, _TREND = int(Kind.OPEN), int(Kind.PARTITIVE), int(Kind.TREND)
-_NEGATION = int(Kind.NEGATION)
+_NEGATION, _NORMAL = int(Kind.NEGATION), int(Kind.NORMAL)
 _PLAIN_NOUN = int(Kind.MEASURE | Kind.ABNORMALITY | Kind.ELSEWHERE)
 _APART = int(Kind.AND | Kind.COMMA | Kind.THE | Kind.OPEN | Kind.PREPOSITION) | DESCRIPTOR
 _LEFT_STOP = int(Kind.NEGATION | Kind.WITH | Kind.EXISTENTIAL)
@@ -117,14 +117,13 @@ class Binder:
         )
 
     def _is_of_an_anatomy(self, i: int) -> bool:
-        """Whether an adjective is said of an anatomy outside any finding: "costophrenic angles are sharp"."""
+        """Whether a descriptor is of an anatomy outside any finding: "angles are sharp", "clear bilaterally"."""
         item = self.items[i]
-        if (
-            item.term.directions
-            or i < 2
-            or not self.items[i - 1].kinds & _VERB
-            or self.items[i - 1].end != item.start
-        ):
+        if i < 2 or self.items[i - 1].end != item.start:
+            return False
+        if item.term.directions:
+            return bool(self.items[i - 1].kinds & _NORMAL)
+        if not self.items[i - 1].kinds & _VERB:
             return False
         subject = self.items[i - 2]
         return bool(subject.kinds & _ANATOMY) and i - 2 not in self.parts and subject.end == self.items[i - 1].start
@@ -272,6 +271,8 @@ class Sharer:
             return True
         if self._binder.absent[giver] != self._binder.absent[taker]:
             return False
+        if self._binder.heads[giver].concept.category == "device":
+            return False  # where a tube lies is not where a finding is
         given = False
         for i, group in zip(self._binder.bound[giver].items, self._binder.bound[giver].groups, strict=True):
             if not self._binder.items[i].kinds & wanted or not self._binder.accepts(taker, i):

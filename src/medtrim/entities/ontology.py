@@ -147,7 +147,7 @@ def load_ontology(*overlays: Path | str) -> Ontology:
         OntologyError: a file has unknown keys, names a concept that does not exist, or parents form a cycle.
         ConfigError: a file cannot be read as YAML.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> ontology = medtrim.load_ontology()
         >>> "pleural effusion" in ontology.concepts, ontology.descriptors["left"].kind

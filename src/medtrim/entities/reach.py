@@ -102,6 +102,8 @@ class _Reach:
             self.past = i
         if kinds & _HYPOTHETICAL and not kinds & _NEGATION:
             self.asked = i
+        if kinds & (_INTERPRETATION | _HEDGE) and i and self.items[i - 1].kinds & _COMMA and self.found_since:
+            self.negation = -1  # "no congestion, raising the possibility of pneumonia"
         if kinds & _INTERPRETATION:
             self.offered = i
             self.found_since = self.found_since and self.negation >= 0

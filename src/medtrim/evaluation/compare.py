@@ -58,7 +58,7 @@ def compare(first: EvaluationResult, second: EvaluationResult) -> list[Differenc
     Raises:
         TableError: they were evaluated on different studies, truth or resamples.
 
-    Example:
+    Examples:
         >>> import medtrim, numpy as np
         >>> reports = ["Left effusion.", "Left effusion.", "Right effusion.", "Clear."] * 6
         >>> ids = [f"s{i}" for i in range(24)]

@@ -29,7 +29,7 @@ class AlignmentLoss(nn.Module):
     Raises:
         ConfigError: the objective needs local features or second views.
 
-    Example:
+    Examples:
         >>> import medtrim, torch
         >>> loss = medtrim.AlignmentLoss(medtrim.build_objective("clip"))
         >>> features = torch.eye(2)
@@ -137,7 +137,7 @@ class MedTrimLoss(AlignmentLoss):
     Raises:
         ConfigError: an unknown option or a value out of range.
 
-    Example:
+    Examples:
         >>> import medtrim, torch
         >>> found = medtrim.annotate(["Left effusion.", "Right effusion.", "Clear."], study_ids=["a", "b", "c"])
         >>> targets = medtrim.FindingTargets.from_annotations(found)
@@ -166,7 +166,7 @@ class TripletLoss(AlignmentLoss):
     Raises:
         ConfigError: a value out of range or no term left.
 
-    Example:
+    Examples:
         >>> import medtrim, torch
         >>> found = medtrim.annotate(["Left effusion.", "Left effusion.", "Fracture."], study_ids=["a", "b", "c"])
         >>> triplets = medtrim.mine_triplets(found, method="batch")

@@ -52,7 +52,7 @@ def train(
         TableError: a table is unreadable, or a study has no annotation.
         TrainingError: a patient has studies in two splits, or `out` holds another run.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> small = {"batch.size": 8, "steps": 2, "batch.normals": 1.0, "model.image_size": 32}
         >>> result = medtrim.train("studies.parquet", "run", annotations="annotations.parquet", settings=small)
@@ -76,7 +76,7 @@ def load_model(source: Paths, *, device: str = "cpu") -> EncoderBundle:
     Raises:
         ModelError: there is no checkpoint there, or it is no dual encoder.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> model = medtrim.load_model("model")
         >>> model.image_size, model.model.training
@@ -115,7 +115,7 @@ def embed_studies(
         ConfigError: records without `image_root` or `cache`.
         ModelError, TableError: the model or the table cannot be read.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> found = medtrim.embed_studies("model", "studies.parquet")
         >>> found.image.shape == found.text.shape == (len(found.study_ids), 8)

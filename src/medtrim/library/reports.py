@@ -55,7 +55,7 @@ def annotate(
             report is empty and `empty` is `error`; the message names the studies.
         ConfigError: `columns` with a column in place of a table, or `workers` below 1.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> reports = ["Small left pleural effusion. No pneumothorax.", "The lungs are clear."]
         >>> found = medtrim.annotate(reports, study_ids=["s1", "s2"])
@@ -97,7 +97,7 @@ def findings_table(annotations: AnnotationSource) -> pa.Table:
     Raises:
         TableError: the table lacks columns or an id repeats.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> found = medtrim.findings_table(medtrim.annotate(["Small left pleural effusion. No pneumothorax."]))
         >>> for row in found.to_pylist():

@@ -73,7 +73,7 @@ def score_matrix(
     Raises:
         TableError: an id is not annotated. ConfigError: an unknown key of `score`.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> reports = ["Small left effusion.", "Large left effusion.", "Clear."]
         >>> found = medtrim.annotate(reports, study_ids=["a", "b", "c"])
@@ -108,7 +108,7 @@ def explain_score(
         TableError: a study id is not annotated. ConfigError: an unknown key of `score`, or a record beside
             `annotations`.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> why = medtrim.explain_score("Small left pleural effusion.", "Small right pleural effusion.")
         >>> round(why.score, 3), why.shared[0].anchor_directions, why.shared[0].reference_directions

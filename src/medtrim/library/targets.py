@@ -40,7 +40,7 @@ class FindingTargets:
     Raises:
         TableError: an id repeats. ConfigError: an unknown key of `score`.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> reports = ["Small left effusion.", "Large left effusion.", "Clear."]
         >>> found = medtrim.annotate(reports, study_ids=["a", "b", "c"])

@@ -135,7 +135,7 @@ def mine_triplets(
         MiningError: fewer than three studies, or none gives a triplet.
         TableError: a study id is not annotated, or a study has no patient.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> texts = ["Small left effusion.", "Small left effusion.", "Large right effusion.", "Fracture.", "Clear."]
         >>> found = medtrim.annotate(texts, study_ids=list("abcde"))

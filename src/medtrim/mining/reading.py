@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from jaxtyping import Bool, Integer
 
 from medtrim.errors import ConfigError, TableError
@@ -71,8 +72,7 @@ def read_encoded(
     if split is not None and studies is None:
         raise ConfigError(f"split {split!r} needs the studies table that holds the splits")
     config = config or ScoreConfig()
-    columns = [*schemas.ANNOTATIONS.names]
-    table = read_table(path, schemas.ANNOTATIONS, table="annotations").select(columns)
+    table = read_findings(path)
     _check_ids(table, "annotations")
     if split is not None and studies is not None:
         table = table.filter(_in_split(studies, table["study_id"], split))
@@ -90,6 +90,28 @@ def read_encoded(
     unread = pc.equal(pc.fill_null(pc.list_value_length(table["findings"]), 0), 0).to_numpy()
     ontology = made.ontology if made else None
     return EncodedCorpus(encoded, unread, ontology, contradictions_of(made), notes, split or "")
+
+
+def read_findings(path: Path | str) -> pa.Table:
+    """The columns of an annotations table that the score needs; mentions, most of the file, are not read.
+
+    Raises:
+        TableError: as `read_table`.
+    """
+    wanted = schemas.ANNOTATIONS
+    try:
+        file = pq.ParquetFile(path)
+        there = file.schema_arrow
+        plain = all(
+            name in there.names and there.field(name).type == wanted.field(name).type for name in wanted.names
+        )
+        if plain:
+            leaves = [file.schema.column(i).path for i in range(len(file.schema))]
+            slim = [leaf for leaf in leaves if leaf.split(".")[0] in wanted.names and ".mentions." not in leaf]
+            return pq.read_table(path, columns=slim).select(wanted.names)
+    except (pa.ArrowInvalid, OSError):
+        pass  # `read_table` says what is wrong
+    return read_table(path, wanted, table="annotations").select(wanted.names)
 
 
 def read_patients(path: Path | str, study_ids: Sequence[str]) -> Integer[np.ndarray, " studies"]:
@@ -141,7 +163,7 @@ def encode_table(table: pa.Table, config: ScoreConfig | None = None) -> EncodedS
 
 
 def encode_table_of(table: pa.Table, study_ids: Sequence[str], config: ScoreConfig | None = None) -> EncodedStudies:
-    """`encode_table` of the rows of `study_ids`, in their order; mentions, most of a table, are not copied.
+    """`encode_table` of the rows of `study_ids`, in their order.
 
     Raises:
         TableError: ids are missing or repeated, or a study has no annotation.

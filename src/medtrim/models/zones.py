@@ -21,7 +21,7 @@ import itertools
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import EfficientNetConfig, EfficientNetModel
 
 from medtrim.errors import ModelError
@@ -69,10 +69,17 @@ def zone_pooled(model: EfficientNetModel, *, rows: int = 3, columns: int = 2) ->
     with torch.no_grad():
         gates = _write_block(encoder.blocks[-1], _deviations(model, kept, config), config)
         _write_top(encoder, gates, channels, zones)
-    for module in (encoder.blocks[-1], encoder.top_conv, encoder.top_bn):
-        module.requires_grad_(False)
     pooled.train(False)
     return pooled
+
+
+def freeze_zones(model: nn.Module) -> None:
+    """Stop the gradients of what pools by zones, if `model` does: trained or decayed, it would pool by none."""
+    if not has_zones(getattr(model, "config", None)):
+        return
+    encoder: Any = model.encoder
+    for module in (encoder.blocks[-1], encoder.top_conv, encoder.top_bn):
+        module.requires_grad_(False)
 
 
 def has_zones(config: object) -> bool:

@@ -43,6 +43,8 @@ class AnnealedKernel(AffinityObjective):
         text_start: w_tt at the start, at least 0; it goes to `text_weight` linearly until `anneal_until`.
         concepts: Weight of `ConceptTerm`, at least 0: the image also predicts, through captions, what the
             recogniser read in the report, disease by side, zone and severity.
+        prior_correction: λ, in [0, 1]: how far images rank reports by how probable their annotation is, and not by
+            how much more probable than on average. At 0 normal images find rare findings before normal reports.
         max_scale: Ceiling of the learned inverse temperature.
 
     Raises:
@@ -67,6 +69,7 @@ class AnnealedKernel(AffinityObjective):
         within_disease: float = 1.75,
         text_start: float = 1.0,
         concepts: float = 0.0,
+        prior_correction: float = 0.5,
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(
@@ -75,6 +78,7 @@ class AnnealedKernel(AffinityObjective):
             image_weight=image_weight,
             text_weight=text_weight,
             max_scale=max_scale,
+            prior_correction=prior_correction,
         )
         self.weights = term_weights(disease, adjective, direction)
         self.contradiction = at_least("contradiction", contradiction, 0.0)

@@ -69,7 +69,7 @@ def build_objective(
         ConfigError: the name or an option is unknown (the message gives the nearest allowed one), an option is
             of the wrong type or out of range, or the objective needs a size that was not given.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> sorted(medtrim.build_objective("medtrim").needs)
         ['contradiction', 'similarity']

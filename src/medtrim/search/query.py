@@ -133,7 +133,7 @@ class Query:
         offset: hits to pass over (paging).
         k: hits to return.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> query = medtrim.Query("large left pleural effusion", against="text", k=5)
         >>> query.text, query.k

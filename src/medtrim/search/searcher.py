@@ -86,7 +86,7 @@ class Searcher:
 
     `weight` is the share of the findings in the score of mode `both`.
 
-    Example:
+    Examples:
         >>> import medtrim
         >>> searcher = medtrim.Searcher.open("index")
         >>> found = searcher.search(medtrim.Query("large left pleural effusion", k=3))
@@ -169,7 +169,7 @@ class Searcher:
             TableError: the query's study is not in the index.
             RecordError: the model gives the query no finite vector.
 
-        Example:
+        Examples:
             >>> searcher.search(Query("pleural effusion, no cardiomegaly", k=5)).hits
         """
         query.check()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medtrim.data import ImageCache, assign_splits, check_patient_overlap, read_corpus
 from medtrim.errors import TableError, TrainingError
-from medtrim.mining.reading import encode_table_of
+from medtrim.mining.reading import encode_table_of, read_findings
 from medtrim.mining.similarity import EncodedStudies, ScoreConfig, ScoreWeights
 from medtrim.training.config import TrainConfig
 from medtrim.types import Provenance, Reject, Study, schemas
@@ -162,7 +162,7 @@ def encode_annotations(
     """
     if config.data.annotations is None:
         return None, None
-    table = read_table(config.data.annotations, schemas.ANNOTATIONS, table="annotations")
+    table = read_findings(config.data.annotations)
     provenance = Provenance.from_metadata(table.schema.metadata)
     weights = ScoreWeights(config.score.disease, config.score.adjective, config.score.direction)
     score = ScoreConfig(weights=weights, mode=config.score.mode, assertions=config.score.assertions)

@@ -13,6 +13,7 @@ from medtrim.mining.batch import BatchConfig as MiningConfig
 from medtrim.mining.similarity import EncodedStudies
 from medtrim.models import EncoderBundle, ModelConfig, build_dual_encoder, load_checkpoint, load_preset
 from medtrim.models.standardise import standardise_projection
+from medtrim.models.zones import freeze_zones
 from medtrim.objectives import Objective, build_objective
 from medtrim.training.batches import BatchPlan, Rows, ShuffledPlan
 from medtrim.training.collate import BatchDataset, PooledFeatures, Rank, tokenize
@@ -98,6 +99,7 @@ def prepare_run(
     if config.lora is not None:
         add_lora(bundle.model, config.lora, seed=config.seed)
     freeze_first_layers(bundle.model, config.model.freeze_layers)
+    freeze_zones(bundle.model.vision_model)
     if config.model.activation_checkpointing:
         checkpoint_activations(bundle)
     _remember_preparation(bundle, corpus)

@@ -59,7 +59,7 @@ def evaluation(values: dict[tuple[str, str], float], *, noise: float = 0.01, see
                 high=float(high),
                 n=40,
                 direction=direction,
-                queries="abnormal",
+                queries="all",
                 replicates=replicates,
             )
         )

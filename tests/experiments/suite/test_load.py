@@ -23,9 +23,12 @@ def test_packaged_suites_are_sound(name: str) -> None:
     assert suite.name == name
 
 
-def test_the_readme_suite_is_eight_methods_and_three_seeds() -> None:
+def test_the_readme_suite_is_seven_methods_four_controls_and_three_seeds() -> None:
     suite = load_suite("readme")
-    assert (len(suite.methods), len(suite.seeds), suite.jobs, suite.threads) == (8, 3, 2, 1)
+    assert (len(suite.methods), len(suite.seeds), suite.jobs, suite.threads) == (11, 3, 2, 1)
+    assert {"clip-fewer-normals", "clip-concepts", "clip-hard-negatives", "paper-attribute-hard"} <= set(
+        suite.methods
+    )
 
 
 def test_full_searches_every_method_and_keeps_the_readme_ones() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from medtrim.experiments.suite.headline import QUERIES
 from medtrim.experiments.suite.rows import Row
 from medtrim.experiments.svg import Tick, nice_ticks
 from medtrim.training import read_metrics
@@ -141,7 +142,7 @@ def sweep_plot(title: str, rows: Sequence[Row], metrics: Sequence[str], *, direc
     """
     lines: dict[tuple[str, str], list[Point]] = {}
     for metric in metrics:
-        own = [r for r in rows if r.metric == metric and r.direction == direction and r.queries == "abnormal"]
+        own = [r for r in rows if r.metric == metric and r.direction == direction and r.queries == QUERIES]
         points = []
         for x in sorted({r.x for r in own}):
             at = [r for r in own if r.x == x]

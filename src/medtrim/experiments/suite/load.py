@@ -14,7 +14,17 @@ from medtrim.experiments.suite.schema import Suite
 from medtrim.types.settings import explain, merge, nearest
 from medtrim.types.yamlfile import load_yaml, read_yaml
 
-SUITES: tuple[str, ...] = ("quick", "readme", "tuning", "controls", "pretrained", "sensitivity", "full")
+SUITES: tuple[str, ...] = (
+    "quick",
+    "readme",
+    "tuning",
+    "controls",
+    "pretrained",
+    "sensitivity",
+    "steps",
+    "errors",
+    "full",
+)
 # Keys of a suite file that are consumed while it is read.
 EXTENDS, SCALES = "extends", "scales"
 

@@ -25,7 +25,7 @@ from medtrim.experiments.suite.conduct import SuiteRun
 from medtrim.experiments.suite.docs_page import trial_text
 from medtrim.experiments.suite.execute import EVALUATION, TRAINING
 from medtrim.experiments.suite.failures import TestStudies, failure_gallery
-from medtrim.experiments.suite.headline import Key
+from medtrim.experiments.suite.headline import QUERIES, Key
 from medtrim.experiments.suite.markdown import lead
 from medtrim.experiments.suite.page_tables import breakdowns, differences, main_tables, more_tables
 from medtrim.experiments.suite.results import SuiteResults
@@ -121,7 +121,7 @@ def render(
 
 def best_rival(results: SuiteResults) -> str:
     """The rival that is best at fine P@10 from images to reports; empty without any."""
-    key = Key("retrieval", "fine P@10", "i2t", "abnormal")
+    key = Key("retrieval", "fine P@10", "i2t", QUERIES)
     rivals = [m for m in results.methods if m in results.facts["rivals"]]
     values = {m: row.value for m in rivals if (row := results.pooled(m, key)) and row.value == row.value}
     return max(values, key=lambda m: values[m]) if values else (rivals[0] if rivals else "")
