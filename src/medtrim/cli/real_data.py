@@ -101,13 +101,13 @@ def cross_validate(
     into: IntoOption = None,
 ) -> None:
     """Cross-validate the methods by patient on a small collection of real studies."""
+    from medtrim.experiments.prepare import image_size_of
     from medtrim.experiments.real.cohort import read_cohort
     from medtrim.experiments.real.cross_validate import FEWEST_ZONED, NAME, ZONES_NAME, CrossValidation
     from medtrim.experiments.real.cross_validate import cross_validate as validate
     from medtrim.experiments.real.folds import make_folds
     from medtrim.experiments.real.results import check_marks
-    from medtrim.experiments.suite.prepare import image_size_of
-    from medtrim.experiments.suite.resolve import training_config
+    from medtrim.experiments.resolve import training_config
     from medtrim.training.load import parse_overrides
     from medtrim.types.outputs import check_output_folder
     from medtrim.types.settings import merge

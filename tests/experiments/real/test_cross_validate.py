@@ -16,8 +16,8 @@ from medtrim.experiments.real.folds import make_folds
 from medtrim.experiments.real.out_of_fold import pooled_retrieval, pooled_zero_shot
 from medtrim.experiments.real.results import write_findings
 from medtrim.experiments.real.zones import ZoneJudge, zone_similarity
-from medtrim.experiments.suite.load import load_suite
-from medtrim.experiments.suite.resolve import training_config
+from medtrim.experiments.load import load_suite
+from medtrim.experiments.resolve import training_config
 
 SMALL = {"steps": 1, "batch": {"size": 4}}
 

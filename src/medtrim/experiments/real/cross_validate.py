@@ -12,14 +12,14 @@ import torch
 
 from medtrim.errors import ConfigError
 from medtrim.evaluation import Embeddings, Figure, PatientBootstrap, read_embeddings
+from medtrim.experiments.load import load_suite
 from medtrim.experiments.real.fold_run import EMBEDDINGS, PROMPTED, UNTRAINED, ZONES, FoldJob, labels, run_fold
 from medtrim.experiments.real.folds import Folds
 from medtrim.experiments.real.out_of_fold import pooled_retrieval, pooled_zero_shot
 from medtrim.experiments.real.pooling import PooledMethod, pool_method
 from medtrim.experiments.real.results import Column, Findings
 from medtrim.experiments.real.zones import ZoneJudge
-from medtrim.experiments.suite.load import load_suite
-from medtrim.experiments.suite.schema import CurveSection, Suite
+from medtrim.experiments.schema import CurveSection, Suite
 from medtrim.models.names import told_names
 from medtrim.types import medtrim_version
 from medtrim.types.settings import merge, nearest

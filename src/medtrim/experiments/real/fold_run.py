@@ -22,13 +22,13 @@ from medtrim.evaluation import (
 )
 from medtrim.evaluation.embed import write_embeddings
 from medtrim.evaluation.prompts import disease_prompts, load_prompts
+from medtrim.evaluation.validation_scores import validation_scores
 from medtrim.evaluation.zero_shot import prompt_scores
+from medtrim.experiments.execute import mine
+from medtrim.experiments.plan import RunSpec, digest, make_spec
 from medtrim.experiments.real.folds import Folds
-from medtrim.experiments.suite.execute import mine
-from medtrim.experiments.suite.plan import RunSpec, digest, make_spec
-from medtrim.experiments.suite.resolve import resolved_training, training_config
-from medtrim.experiments.suite.schema import Suite
-from medtrim.experiments.validation import mean_retrieval
+from medtrim.experiments.resolve import resolved_training, training_config
+from medtrim.experiments.schema import Suite
 from medtrim.mining.reading import read_encoded
 from medtrim.mining.recipe import read_recipe
 from medtrim.models import EncoderBundle, build_dual_encoder, load_checkpoint
@@ -153,7 +153,7 @@ def _merit(bundle: EncoderBundle, job: FoldJob, folds: Folds) -> float:
     reference = make_reference([known[s.study_id] for s in held], contradictions=folds.contradictions)
     bootstrap = PatientBootstrap([s.patient_id for s in held], resamples=1, seed=0)
     found = [
-        v for v in mean_retrieval(bundle, held, ImageCache(folds.cache), reference, bootstrap).values() if v == v
+        v for v in validation_scores(bundle, held, ImageCache(folds.cache), reference, bootstrap).values() if v == v
     ]
     return float(np.mean(found)) if found else 0.0
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from medtrim.data import ImageCache
 from medtrim.entities import annotate_corpus, load_ontology
 from medtrim.errors import TableError
+from medtrim.experiments.prepare import fingerprint
 from medtrim.experiments.real.cohort import Cohort, assign_folds
-from medtrim.experiments.suite.prepare import fingerprint
 from medtrim.types import Annotation, Contradictions, Provenance, Reject, Study
 from medtrim.types.tables import (
     annotations_to_table,

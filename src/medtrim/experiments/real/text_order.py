@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from medtrim.errors import ConfigError
 from medtrim.evaluation import embed_texts
+from medtrim.experiments.plan import digest
 from medtrim.experiments.real.pooling import PooledMethod, pool_method
 from medtrim.experiments.real.results import Column, Findings
 from medtrim.experiments.real.text_corpus import CodedReports
@@ -26,7 +27,6 @@ from medtrim.experiments.real.text_methods import (
     new_text_encoder,
     train_text_encoder,
 )
-from medtrim.experiments.suite.plan import digest
 from medtrim.objectives import objective_options
 from medtrim.types import Provenance, medtrim_version
 from medtrim.types.jsonfile import read_json, write_json

@@ -1,0 +1,137 @@
+"""The README's table and the docs page, from the results file: never typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from medtrim.errors import ConfigError
+from medtrim.evaluation import DIRECTION_NAMES
+from medtrim.experiments.results import SuiteResults
+from medtrim.experiments.rows import Key, Row
+from medtrim.types.tables import atomic_path
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
+def main_table(results: SuiteResults) -> str:
+    """Markdown of the main table: a table a direction, one for classification, and the paired differences."""
+    parts = [lead(results)]
+    keys = results.headline
+    for direction in dict.fromkeys(k.direction for k in keys):
+        of_direction = [k for k in keys if k.direction == direction]
+        title = DIRECTION_NAMES[direction] if direction else "classification of images"
+        parts += [f"**{title[0].upper()}{title[1:]}**", figures_table(results, of_direction)]
+    if results.of("best"):
+        parts += [_difference_lead(results), difference_table(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def lead(results: SuiteResults) -> str:
+    """What the figures are of, in a sentence or two."""
+    corpus, seeds = results.facts["corpus"], results.facts["seeds"]
+    resampled = results.facts["evaluation"]["seed_variation"] == "resampled" and len(seeds) > 1
+    return (
+        f"{corpus['name']}: {corpus['train']:,} studies to train on, {corpus['test']:,} of "
+        f"{corpus['test_patients']:,} other patients to test ({corpus['test_normal']:,} normal ones are no queries "
+        f"here). Percent, mean of {len(seeds)} training seed{'s' if len(seeds) > 1 else ''}, 95 % intervals from "
+        f"resampling patients{' and training seeds' if resampled else ''}; the query's own study is left out of "
+        f"the gallery; ↓ lower is better; the best of a column is bold.{_start(results)}"
+    )
+
+
+def _start(results: SuiteResults) -> str:
+    start = results.facts["suite"].get("start")
+    if start is None:
+        return ""
+    return (
+        f" Every method goes on from the same encoders, which `{start['objective']}` has trained on "
+        f"{start['phantom']['studies']:,} other phantoms."
+    )
+
+
+def figures_table(results: SuiteResults, keys: Sequence[Key]) -> str:
+    """A line a method, a column a figure."""
+    headings = [key.heading + key.mark for key in keys]
+    best = {key: best_methods(results, key) for key in keys}
+    lines = []
+    for method in results.methods:
+        cells = [_cell(results.pooled(method, key), bold=method in best[key]) for key in keys]
+        lines.append([_method_label(results, method), *cells])
+    return table(["method", *headings], lines)
+
+
+def difference_table(results: SuiteResults) -> str:
+    """Ours against the best other method, a line a figure of the main table."""
+    lines = []
+    for row in results.of("best"):
+        words = "–" if row.verdict == "open" else row.verdict
+        lines.append([row.key.full, results.label(row.baseline), difference(row), p_text(row.p_holm), words])
+    return table(["figure", "best other", "difference", "p, Holm", ""], lines, words=2)
+
+
+def difference(row: Row) -> str:
+    """A difference with its interval, signs and all."""
+    value, low, high = (row.key.info.show(v, signed=True) for v in (row.value, row.low, row.high))
+    return f"{value} ({low} to {high})"
+
+
+def p_text(p: float) -> str:
+    """A p-value as it is printed."""
+    return "–" if p != p else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def insert_between(text: str, block: str, *, source: str) -> str:
+    """`text` with what lies between the two markers replaced by `block`.
+
+    Raises:
+        ConfigError: the markers are not there once each, in order.
+    """
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ConfigError(f"{source}: needs the lines {BEGIN} and {END}, once each and in this order")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n{block.strip()}\n{END}{after}"
+
+
+def insert_into(path: Path, block: str) -> None:
+    """`insert_between` in a file, atomically."""
+    text = insert_between(path.read_text(encoding="utf-8"), block, source=str(path))
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _difference_lead(results: SuiteResults) -> str:
+    return (
+        f"**{results.label(results.facts['ours'])} against the best other method**, chosen by figure on the same "
+        "test studies, which favours it. Paired by patient and seed; p-values corrected by Holm over these lines."
+    )
+
+
+def best_methods(results: SuiteResults, key: Key) -> frozenset[str]:
+    """The methods that share the best value of a figure, as it is printed."""
+    found = {m: row.value for m in results.methods if (row := results.pooled(m, key)) and row.value == row.value}
+    if not found:
+        return frozenset()
+    top = max(found.values()) if key.info.better == "higher" else min(found.values())
+    return frozenset(m for m, value in found.items() if key.info.show(value) == key.info.show(top))
+
+
+def _method_label(results: SuiteResults, method: str) -> str:
+    text = results.label(method)
+    return f"**{text}**" if method == results.facts["ours"] else text
+
+
+def _cell(row: Row | None, *, bold: bool) -> str:
+    if row is None or row.value != row.value:
+        return "–"
+    info = row.key.info
+    value = f"**{info.show(row.value)}**" if bold else info.show(row.value)
+    return f"{value} ({info.show(row.low)}–{info.show(row.high)})" if row.low == row.low else value
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]], *, words: int = 1) -> str:
+    """A Markdown table: words in the first columns, numbers in the others."""
+    rows = [" | ".join(head), " | ".join(["---"] * words + ["---:"] * (len(head) - words))]
+    rows += [" | ".join(line) for line in lines]
+    return "\n".join(f"| {row} |" for row in rows)
