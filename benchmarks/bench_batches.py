@@ -22,8 +22,8 @@ import numpy as np
 from medtrim.mining.pool import mine_pools
 from medtrim.mining.pool_config import PoolConfig
 from medtrim.mining.reading import encode_table
-from medtrim.training.triplet_plan import TripletPlan
-from medtrim.training.triplets import TripletIndex
+from medtrim.training.inputs import TripletIndex
+from medtrim.training.triplet_batches import TripletPlan
 from mining_corpora import real_annotations, resample
 
 LOOKED_AT = 500  # batches, evenly over the epoch, whose triplets are counted

@@ -59,7 +59,7 @@ def measure(work: Callable[[], object], count: int) -> Speed:
 def plain_loop(studies: list[Study], root: Path, size: int) -> None:
     """The loop one would write by hand, in one thread."""
     for study in studies:
-        with Image.open(root / study.images[0]) as image:
+        with Image.open(root / study.images[0], formats=("PNG",)) as image:
             np.asarray(ImageOps.pad(image.convert("L"), (size, size)))
 
 

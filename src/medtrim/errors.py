@@ -11,6 +11,10 @@ class TableError(MedTrimError):
     """A table lacks columns, has columns of the wrong type, or holds rows that contradict each other."""
 
 
+class EmbeddingsError(TableError):
+    """Embeddings cannot be used: ids are missing, repeated or not those of the truth, widths differ, not finite."""
+
+
 class ConfigError(MedTrimError):
     """A configuration has unknown keys or values out of range."""
 

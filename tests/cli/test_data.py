@@ -45,7 +45,7 @@ def test_import_then_cache_then_verify(table, tmp_path):
     rejects = pq.read_table(tmp_path / "out" / "studies.rejects.parquet").to_pylist()
     assert {r["study_id"]: r["reason"] for r in rejects} == {
         "empty": "empty report",
-        "s3": "file is no image in a known format",
+        "s3": "file is no image in a known format (PNG, JPEG, TIFF, DICOM)",
         "lost": "image file is missing",
     }
     provenance = provenance_of(pq.read_table(studies))

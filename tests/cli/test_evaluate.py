@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from medtrim.cli import app
-from medtrim.errors import ConfigError, TableError
+from medtrim.errors import ConfigError, EmbeddingsError, TableError
 from medtrim.models import ModelConfig, build_dual_encoder, save_checkpoint
 from medtrim.types import Annotation, Finding, Provenance, Study
 from medtrim.types.tables import annotations_to_table, studies_to_table, write_table
@@ -163,3 +163,55 @@ def test_what_is_true_must_be_said_once(folder):
     assert isinstance(both.exception, ConfigError)
     assert isinstance(evaluate(folder, 0, "--truth-column", "trth").exception, TableError)
     assert isinstance(run("compare", folder, folder).exception, TableError)
+
+
+def own_embeddings(path: Path, *, ids: list[str], order: np.ndarray) -> Path:
+    """Vectors of `ids` that know the truth of the fixture's studies, rows in `order`."""
+    rng = np.random.default_rng(7)
+    vectors = rng.normal(size=(2, len(ids), 6)) * 0.2
+    for row, study_id in enumerate(ids):
+        number = int(study_id[1:])
+        vectors[:, row, 0 if number % 2 == 0 else 1 + number % 4 // 2] += 1
+    rows = [
+        {"study_id": ids[i], "modality": side, "vector": vectors[k, i].tolist()}
+        for k, side in enumerate(("image", "text"))
+        for i in (order if k == 0 else order[::-1])
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def test_own_embeddings_are_matched_by_study_id_whatever_the_order_of_rows(folder, tmp_path):
+    ids = [f"s{i}" for i in range(60)]
+    metrics = []
+    for name, order in (("a", np.arange(60)), ("b", np.random.default_rng(1).permutation(60))):
+        table = own_embeddings(tmp_path / f"{name}.parquet", ids=ids, order=order)
+        where = ("--studies", folder / "s.parquet", "--annotations", folder / "a.parquet", "--resamples", 20)
+        found = run("evaluate", "--embeddings", table, *where, "--method", "own", "-o", tmp_path / name)
+        assert found.exit_code == 0, found.output
+        assert "30 studies of 30 patients" in found.output
+        metrics.append(pq.read_table(tmp_path / name / "metrics.parquet").to_pylist())
+    assert repr(metrics[0]) == repr(metrics[1])
+    values = {(r["task"], r["metric"], r["direction"]): r["value"] for r in metrics[0] if r["queries"] != "normal"}
+    assert values["retrieval", "disease P@10", "i2t"] == 1.0
+    assert {"probe 100%", "retrieval", "diagnostic"} <= {r["task"] for r in metrics[0]}
+
+
+def test_own_embeddings_without_studies_count_every_study_as_a_patient(folder, tmp_path):
+    table = own_embeddings(tmp_path / "e.parquet", ids=[f"s{i}" for i in range(12)], order=np.arange(12))
+    found = run("evaluate", "--embeddings", table, "--annotations", folder / "a.parquet", "-o", tmp_path / "out")
+    assert found.exit_code == 0, found.output
+    assert "12 studies of 12 patients" in found.output
+    assert "a patient of its own" in found.output + found.stderr
+
+
+def test_own_embeddings_that_lack_studies_or_a_source_are_refused(folder, tmp_path):
+    table = own_embeddings(tmp_path / "e.parquet", ids=[f"s{i}" for i in range(40)], order=np.arange(40))
+    truth = ("--annotations", folder / "a.parquet", "-o", tmp_path / "out")
+    short = run("evaluate", "--embeddings", table, "--studies", folder / "s.parquet", *truth)
+    assert isinstance(short.exception, EmbeddingsError)
+    assert "20 studies are not in them" in str(short.exception)
+    for wrong in (("--embeddings", table, folder / "model0"), (), (folder / "model0",)):
+        assert isinstance(run("evaluate", *wrong, *truth).exception, ConfigError)
+    column = ("--embeddings", table, "--truth-column", "truth", "-o", tmp_path / "out")
+    assert "--truth-column needs --studies" in str(run("evaluate", *column).exception)

@@ -93,7 +93,7 @@ def test_bad_images_are_rejects_and_leave_the_cache(corpus, tmp_path):
     more = [*studies, Study("none", "p")]
     cache, rejects = ImageCache.build(more, root=root, size=16, path=tmp_path / "c")
     assert {r.study_id: r.reason for r in rejects} == {
-        "s1": "file is no image in a known format",
+        "s1": "file is no image in a known format (PNG, JPEG, TIFF, DICOM)",
         "s5": "image file is missing",
         "none": "study has no image",
     }
@@ -213,7 +213,7 @@ def test_two_builders_at_once_are_refused(corpus, tmp_path):
     studies, root = corpus
     with (
         builder_that_waits(root, tmp_path / "c", studies=7, stop=0),
-        pytest.raises(TableError, match="another process"),
+        pytest.raises(ConfigError, match="is being written by process"),
     ):
         ImageCache.build(studies, root=root, size=32, path=tmp_path / "c")
     assert ImageCache.build(studies, root=root, size=32, path=tmp_path / "c").decoded == 7

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medtrim.data import read_corpus
-from medtrim.data.raw import EMPTY_CELLS
+from medtrim.data.boundary import EMPTY_CELLS
 from medtrim.errors import ConfigError, TableError
 from medtrim.types import Sections
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import struct
 import zlib
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from medtrim.data import ImageLimits, fit_square, load_image, load_square
+from medtrim.data.images import IMAGE_FORMATS
 from medtrim.errors import ConfigError, ImageError
 
 RAMP = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
@@ -102,7 +104,7 @@ def test_missing_constant_truncated_and_too_large(tmp_path):
         load_image(tmp_path / "half.jpg")
     with pytest.raises(ImageError, match="bytes"):
         load_image(tmp_path / "j.jpg", limits=ImageLimits(max_bytes=100))
-    with pytest.raises(ImageError, match="cannot be read"):
+    with pytest.raises(ImageError, match="no regular file"):
         load_image(tmp_path)
 
 
@@ -141,3 +143,68 @@ def test_reduced_jpeg_decoding_stays_close_to_the_whole(tmp_path):
     path = save(tmp_path / "a.jpg", smooth, quality=90)
     whole = fit_square(load_image(path), 64)
     assert np.abs(load_square(path, 64).astype(int) - whole).mean() < 2
+
+
+@pytest.mark.parametrize("name", ["EPS", "BMP", "GIF", "PPM", "TGA", "PCX", "ICO"])
+def test_only_the_closed_list_of_formats_is_decoded(tmp_path, name):
+    """Pillow's other decoders never see a file, whatever its name; EPS would start Ghostscript."""
+    path = tmp_path / "film.png"
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, name)
+    with pytest.raises(ImageError, match=r"no image in a known format \(PNG, JPEG, TIFF, DICOM\)"):
+        load_image(path)
+
+
+@pytest.mark.parametrize("name", IMAGE_FORMATS)
+def test_the_listed_formats_are_decoded_whatever_the_name(tmp_path, name):
+    path = tmp_path / "film"
+    Image.fromarray(RAMP).save(path, name)
+    assert load_image(path).shape == RAMP.shape
+
+
+def test_every_call_of_the_decoder_names_its_formats():
+    root = Path(__file__).parents[2]
+    files = [f for part in ("src", "tests", "benchmarks", "examples") for f in (root / part).rglob("*.py")]
+    calls = [
+        (path, node)
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Image.open", "PIL.Image.open")
+    ]
+    assert calls
+    open_to_all = [str(path) for path, call in calls if "formats" not in {k.arg for k in call.keywords}]
+    assert open_to_all == []
+
+
+def test_a_damaged_file_is_an_error_with_the_study_and_never_another(tmp_path):
+    """Bytes of a file's head changed at random: every decoder's own exceptions become one."""
+    rng = np.random.default_rng(8)
+    pixels = rng.integers(0, 255, (40, 40), dtype=np.uint8)
+    failed = 0
+    for name in IMAGE_FORMATS:
+        path = tmp_path / name
+        Image.fromarray(pixels).save(path, name)
+        whole = path.read_bytes()
+        for _ in range(150):
+            torn = bytearray(whole)
+            for place in rng.integers(0, min(len(whole), 300), 4):
+                torn[place] = rng.integers(256)
+            path.write_bytes(torn)
+            try:
+                load_image(path)
+            except ImageError:
+                failed += 1
+    assert failed > 100
+
+
+def test_fields_of_the_wrong_type_are_an_error_with_the_study(tmp_path, monkeypatch):
+    """A TIFF whose strip offsets are text ends in a TypeError inside Pillow."""
+    path = save(tmp_path / "a.tif", RAMP)
+    for kind in (TypeError, KeyError, ZeroDivisionError, OverflowError, struct.error):
+
+        def torn(*_, kind=kind):
+            raise kind("torn")
+
+        monkeypatch.setattr("PIL.ImageOps.exif_transpose", torn)
+        with pytest.raises(ImageError, match="cannot be decoded"):
+            load_image(path, study_id="s1")

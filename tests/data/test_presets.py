@@ -5,9 +5,13 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels import set_pixel_data
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from medtrim.data import read_corpus
+from medtrim.data import check_images, read_corpus
 from medtrim.errors import TableError
 from medtrim.types import Sections
 
@@ -50,7 +54,7 @@ def test_mimic_root_joins_metadata_split_labels_and_reports(mimic):
     folder = "files/p10/p10000032/s50000001"
     assert first.images == (f"{folder}/d.dcm", f"{folder}/a.dcm", f"{folder}/b.dcm")
     assert first.findings == "Edema."
-    assert first.labels == {"Atelectasis": 1.0, "Edema": -1.0}
+    assert first.labels == {"Atelectasis": 1.0, "Edema": -1.0, "image_views": ["PA", "AP", "LATERAL"]}
     assert (second.split, second.labels["Atelectasis"]) == ("val", None)
     assert [(r.study_id, r.source) for r in reading.rejects] == [("s50000003", "s50000003")]
     assert "0xe9" in reading.rejects[0].reason
@@ -62,6 +66,72 @@ def test_mimic_sections_file_goes_before_the_texts(mimic):
     )
     first = read_corpus(mimic, split_sections=sections).studies[0]
     assert (first.findings, first.impression) == ("", "No change.")
+
+
+def test_mimic_keeps_a_report_that_has_a_last_paragraph_only(mimic):
+    (mimic / "mimic_cxr_sectioned.csv").write_text(
+        "study,impression,findings,last_paragraph,comparison\ns50000001,,,Lungs are clear.,y\n"
+    )
+    assert read_corpus(mimic, split_sections=sections).studies[0].findings == "Lungs are clear."
+
+
+def test_a_bad_row_of_mimic_is_a_reject_and_a_missing_split_file_is_said(mimic):
+    assert read_corpus(mimic, split_sections=sections).warnings == ()
+    (mimic / "mimic-cxr-2.0.0-split.csv").unlink()
+    with gzip.open(mimic / "mimic-cxr-2.0.0-metadata.csv.gz", "ab") as file:
+        file.write(b"f,11000045\ng,11000045,,PA,3000\n")
+    reading = read_corpus(mimic, split_sections=sections)
+    assert len(reading.studies) == 2
+    assert {r.source: r.reason for r in reading.rejects if r.source.startswith("mimic")} == {
+        "mimic-cxr-2.0.0-metadata.csv.gz:7": "row has 2 cells, the header 5",
+        "mimic-cxr-2.0.0-metadata.csv.gz:8": "no study_id",
+    }
+    assert "holds no mimic-cxr-2.0.0-split.csv" in reading.warnings[0]
+
+
+def test_copies_of_mimic_as_png_are_found_beside_the_others(mimic):
+    folder = mimic / "files/p10/p10000032/s50000001"
+    (folder / "d.dcm").rename(folder / "d.png")
+    (folder / "a.jpg").touch()
+    first = read_corpus(mimic, split_sections=sections).studies[0]
+    assert [Path(i).name for i in first.images] == ["d.png", "a.jpg", "b.jpg"]
+
+
+def dicom(path: Path, view: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 4095, (32, 32), dtype=np.uint16)
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = DigitalXRayImageStorageForPresentation
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = "1.2.3"
+    made.Modality, made.ViewPosition = "DX", view
+    set_pixel_data(made, pixels, "MONOCHROME2", 12)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.save_as(path, enforce_file_format=True)
+
+
+def test_mimic_as_dicom_takes_views_from_headers_and_reports_from_another_folder(tmp_path):
+    root, reports = tmp_path / "mimic-cxr", tmp_path / "mimic-cxr-reports"
+    folder = "files/p10/p10000032/s50000001"
+    for name, view in (("a", "LL"), ("b", "AP"), ("c", "")):
+        dicom(root / folder / f"{name}.dcm", view)
+    rows = "".join(f"10000032,50000001,{name},{folder}/{name}.dcm\n" for name in "abc")
+    (root / "cxr-record-list.csv.gz").write_bytes(
+        gzip.compress(f"subject_id,study_id,dicom_id,path\n{rows}".encode())
+    )
+    listed = f"subject_id,study_id,path\n10000032,50000001,{folder}.txt\n"
+    (root / "cxr-study-list.csv.gz").write_bytes(gzip.compress(listed.encode()))
+    alone = read_corpus(root, split_sections=sections)
+    assert [r.reason for r in alone.rejects] == ["empty report"]
+    (reports / folder).parent.mkdir(parents=True)
+    (reports / f"{folder}.txt").write_text("FINDINGS: Edema.")
+    for given in (reports, reports / "files"):
+        (study,) = read_corpus(root, split_sections=sections, report_root=given).studies
+        assert (study.findings, study.view) == ("Edema.", "AP")
+        assert [Path(i).name for i in study.images] == ["b.dcm", "c.dcm", "a.dcm"]
+        assert not check_images([study], root=root).rejects
+    lonely = read_corpus(reports, split_sections=sections)
+    assert lonely.warnings == ("no image was found",), "reports without their images are not taken in silence"
 
 
 def test_mimic_with_missing_columns_or_metadata(mimic, tmp_path):
@@ -103,7 +173,7 @@ def test_chexpert_plus_is_known_by_its_columns(chexpert):
     )
     assert (first.impression, first.split) == ("Effusion.", "train")
     assert second.findings == "Whole report."
-    assert set(first.labels) == {"age", "sex"}
+    assert set(first.labels) == {"age", "sex", "image_views"}
     assert {r.study_id: r.reason for r in reading.rejects} == {"patient2/study1": "empty report", "": "no study id"}
 
 

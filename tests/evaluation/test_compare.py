@@ -11,7 +11,7 @@ from medtrim.evaluation import (
     Embeddings,
     EvaluationOptions,
     EvaluationResult,
-    Judged,
+    EvaluationSet,
     compare,
     evaluate,
     evaluate_embeddings,
@@ -77,13 +77,13 @@ def test_one_patient_has_no_interval(corpus):
         assert np.isfinite(found.value)
         assert np.isnan([found.low, found.high]).all()
     assert np.isfinite(make_figure("t", "m", 0.5, np.linspace(0, 1, 9), n=9, patients=2).low)
-    alone = judged(corpus, "test", patient="p")
+    alone = studies_of(corpus, "test", patient="p")
     result = evaluate_embeddings(alone, method="one", options=replace(OPTIONS, zero_shot=False, probes=False))
     assert all(np.isnan(f.low) and np.isnan(f.high) for f in result.figures)
     assert any(np.isfinite(f.value) for f in result.figures)
 
 
-def judged(corpus, split: str, *, patient: str = "", relabel: bool = False, drop: int = 0) -> Judged:
+def studies_of(corpus, split: str, *, patient: str = "", relabel: bool = False, drop: int = 0) -> EvaluationSet:
     studies = [s for s in corpus.studies if s.split == split][drop:]
     rng = np.random.default_rng(0)
     image, text = (rng.normal(size=(len(studies), 8)).astype(np.float32) for _ in range(2))
@@ -91,7 +91,7 @@ def judged(corpus, split: str, *, patient: str = "", relabel: bool = False, drop
     if relabel:
         annotations = [Annotation(a.study_id, a.findings or (Finding("edema", "present"),)) for a in annotations]
     patients = {s.study_id: patient or s.patient_id for s in studies}
-    return Judged.align(Embeddings(tuple(patients), image, text), annotations, patients, options=OPTIONS)
+    return EvaluationSet.align(Embeddings(tuple(patients), image, text), annotations, patients, options=OPTIONS)
 
 
 def result(corpus, *, options=OPTIONS, prompts=None, train=None, tuning=None) -> EvaluationResult:
@@ -99,10 +99,10 @@ def result(corpus, *, options=OPTIONS, prompts=None, train=None, tuning=None) ->
         return np.array([[len(t), sum(map(ord, t)) % 7, 1, 0, 0, 0, 0, 2] for t in texts], np.float32)
 
     return evaluate_embeddings(
-        judged(corpus, "test"),
+        studies_of(corpus, "test"),
         method="m",
-        train=train or judged(corpus, "train"),
-        tuning=tuning or judged(corpus, "val"),
+        train=train or studies_of(corpus, "train"),
+        tuning=tuning or studies_of(corpus, "val"),
         encode=encode,
         prompts=prompts,
         options=options,
@@ -117,10 +117,13 @@ def test_each_task_is_compared_where_what_it_rests_on_agrees(corpus, tmp_path):
     probes = {"probe 50%": "different probe training studies", "probe 100%": "different probe training studies"}
     cases = (
         (result(corpus, prompts=other_prompts), {"zero-shot": "different prompts"}),
-        (result(corpus, tuning=judged(corpus, "val", drop=1)), {"zero-shot": "different tuning studies"}),
-        (result(corpus, tuning=judged(corpus, "val", relabel=True)), {"zero-shot": "different tuning studies"}),
-        (result(corpus, train=judged(corpus, "train", drop=1)), probes),
-        (result(corpus, train=judged(corpus, "train", relabel=True)), probes),
+        (result(corpus, tuning=studies_of(corpus, "val", drop=1)), {"zero-shot": "different tuning studies"}),
+        (
+            result(corpus, tuning=studies_of(corpus, "val", relabel=True)),
+            {"zero-shot": "different tuning studies"},
+        ),
+        (result(corpus, train=studies_of(corpus, "train", drop=1)), probes),
+        (result(corpus, train=studies_of(corpus, "train", relabel=True)), probes),
         (
             result(corpus, options=replace(OPTIONS, probe_repeats=3)),
             {"probe 50%": "different probe repeats"},

@@ -12,7 +12,7 @@ from medtrim.errors import TableError
 from medtrim.evaluation import (
     Embeddings,
     EvaluationOptions,
-    Judged,
+    EvaluationSet,
     annotations_of_column,
     compare,
     evaluate,
@@ -91,7 +91,7 @@ def test_the_order_of_studies_and_annotations_does_not_matter(corpus, bundle, re
         assert ours.value == pytest.approx(theirs.value, nan_ok=True, abs=1e-5)
 
 
-def judged(corpus, noise: float, seed: int) -> Judged:
+def evaluation_set(corpus, noise: float, seed: int) -> EvaluationSet:
     """Embeddings that know the truth, blurred."""
     rng = np.random.default_rng(seed)
     test = [s for s in corpus.studies if s.split == "test"]
@@ -104,12 +104,12 @@ def judged(corpus, noise: float, seed: int) -> Judged:
     image, text = ((clean + noise * rng.normal(size=clean.shape)).astype(np.float32) for _ in range(2))
     embeddings = Embeddings(tuple(s.study_id for s in test), image, text)
     patients = {s.study_id: s.patient_id for s in test}
-    return Judged.align(embeddings, corpus.annotations, patients, options=OPTIONS)
+    return EvaluationSet.align(embeddings, corpus.annotations, patients, options=OPTIONS)
 
 
 def test_paired_comparison_finds_the_better_and_not_the_equal(corpus, tmp_path):
     good, bad, alike = (
-        evaluate_embeddings(judged(corpus, noise, seed), method=name, options=OPTIONS)
+        evaluate_embeddings(evaluation_set(corpus, noise, seed), method=name, options=OPTIONS)
         for name, noise, seed in (("good", 0.1, 0), ("bad", 2.0, 1), ("alike", 0.1, 0))
     )
     differences = {(d.metric, d.direction): d for d in compare(good, bad) if d.queries == "abnormal"}
@@ -123,20 +123,20 @@ def test_paired_comparison_finds_the_better_and_not_the_equal(corpus, tmp_path):
 
 
 def test_comparison_needs_the_same_studies_truth_and_bootstrap(corpus):
-    one = evaluate_embeddings(judged(corpus, 0.1, 0), method="one", options=OPTIONS)
-    reseeded = evaluate_embeddings(judged(corpus, 0.1, 0), method="two", options=replace(OPTIONS, seed=1))
+    one = evaluate_embeddings(evaluation_set(corpus, 0.1, 0), method="one", options=OPTIONS)
+    reseeded = evaluate_embeddings(evaluation_set(corpus, 0.1, 0), method="two", options=replace(OPTIONS, seed=1))
     with pytest.raises(TableError, match="same"):
         compare(one, reseeded)
     sides_alone = Contradictions({"side": {"left": 0, "right": 1}, "severity": {}, "zone": {}})
     lenient = evaluate_embeddings(
-        judged(corpus, 0.1, 0), method="four", options=replace(OPTIONS, contradictions=sides_alone)
+        evaluation_set(corpus, 0.1, 0), method="four", options=replace(OPTIONS, contradictions=sides_alone)
     )
     with pytest.raises(TableError, match="same"):
         compare(one, lenient)
-    other = judged(corpus, 0.1, 0)
+    other = evaluation_set(corpus, 0.1, 0)
     changed = [replace(a, findings=a.findings[:1]) for a in corpus.annotations]
     patients = dict(zip(other.reference.study_ids, other.patients, strict=True))
-    retruthed = Judged.align(other.embeddings, changed, patients, options=OPTIONS)
+    retruthed = EvaluationSet.align(other.embeddings, changed, patients, options=OPTIONS)
     with pytest.raises(TableError, match="same"):
         compare(one, evaluate_embeddings(retruthed, method="three", options=OPTIONS))
 
@@ -153,7 +153,7 @@ def test_refusals(corpus, bundle):
     imageless = [replace(s, images=()) if s.split == "test" else s for s in corpus.studies]
     with pytest.raises(TableError, match="usable image"):
         evaluate(bundle, imageless, corpus.annotations, **arguments)
-    one = judged(corpus, 0.1, 0)
+    one = evaluation_set(corpus, 0.1, 0)
     with pytest.raises(TableError, match="both"):
         evaluate_embeddings(one, method="x", train=one, options=OPTIONS)
 

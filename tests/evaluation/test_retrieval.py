@@ -11,7 +11,7 @@ from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation import blocks
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.reference import make_reference
-from medtrim.evaluation.retrieval import evaluate_retrieval, top_studies
+from medtrim.evaluation.retrieval import retrieval_figures, top_studies
 from medtrim.mining.similarity import ScoreConfig, explain_score
 from medtrim.types import DEFAULT_CONTRADICTIONS, Annotation, Contradictions, Finding
 
@@ -144,7 +144,7 @@ def test_every_metric_equals_the_plain_loop(seed, block, monkeypatch):
     annotations = corpus(45, seed)
     image, text = vectors(45, seed)
     bootstrap = PatientBootstrap([f"p{i // 2}" for i in range(45)], resamples=20)
-    result = evaluate_retrieval(image, text, make_reference(annotations), bootstrap)
+    result = retrieval_figures(image, text, make_reference(annotations), bootstrap)
     side = {"i": image, "t": text}
     checked = 0
     for direction in ("i2t", "t2i", "i2i", "t2t"):
@@ -169,12 +169,12 @@ def test_a_perfect_ranking_is_perfect():
     image = np.array([[1.0, 0.1], [1.0, -0.1]] * 4, np.float32)
     reference = make_reference(annotations)
     bootstrap = PatientBootstrap([f"p{i}" for i in range(8)], resamples=10)
-    figures = evaluate_retrieval(image, image, reference, bootstrap, directions=["i2t"]).figures
+    figures = retrieval_figures(image, image, reference, bootstrap, directions=["i2t"]).figures
     value = {f.metric: f.value for f in figures if f.queries == "abnormal"}
     assert value["fine P@1"] == value["fine mAP"] == value["nDCG@10"] == value["attribute AUC"] == 1.0
     assert value["wrong side @R"] == 0.0
     assert value["conflict-free @R"] == 1.0
-    flipped = evaluate_retrieval(image, image[[1, 0] * 4], reference, bootstrap, directions=["i2t"]).figures
+    flipped = retrieval_figures(image, image[[1, 0] * 4], reference, bootstrap, directions=["i2t"]).figures
     value = {f.metric: f.value for f in flipped if f.queries == "abnormal"}
     assert value["wrong side @R"] == 1.0
     assert value["conflict-free @R"] == 0.0
@@ -189,7 +189,7 @@ def test_an_ontology_without_contradictions_finds_no_study_wrong():
     bootstrap = PatientBootstrap([f"p{i}" for i in range(8)], resamples=5)
     for contradictions, wrong in ((DEFAULT_CONTRADICTIONS, 1.0), (Contradictions({}), 0.0)):
         reference = make_reference(annotations, contradictions=contradictions)
-        figures = evaluate_retrieval(image, image[[1, 0] * 4], reference, bootstrap, directions=["i2t"]).figures
+        figures = retrieval_figures(image, image[[1, 0] * 4], reference, bootstrap, directions=["i2t"]).figures
         value = {f.metric: f.value for f in figures if f.queries == "abnormal"}
         assert (value["wrong side @R"], value["conflict-free @R"]) == (wrong, 1 - wrong)
 
@@ -198,7 +198,7 @@ def test_own_study_is_in_the_gallery_for_instance_retrieval_alone():
     annotations = corpus(20, 5)
     image, text = vectors(20, 5)
     bootstrap = PatientBootstrap([f"p{i}" for i in range(20)], resamples=5)
-    figures = evaluate_retrieval(image, text, make_reference(annotations), bootstrap).figures
+    figures = retrieval_figures(image, text, make_reference(annotations), bootstrap).figures
     for figure in figures:
         assert figure.own_in_gallery == (figure.metric.startswith("R@") or figure.metric == "median rank")
     top = top_studies(image, text, np.array([3, 8]), direction="i2i", k=4)
@@ -211,14 +211,14 @@ def test_embeddings_that_are_not_finite_are_refused():
     text[2, 0] = np.nan
     bootstrap = PatientBootstrap(["p"] * 6, resamples=5)
     with pytest.raises(TableError, match="text embeddings"):
-        evaluate_retrieval(image, text, make_reference(corpus(6, 0)), bootstrap)
+        retrieval_figures(image, text, make_reference(corpus(6, 0)), bootstrap)
 
 
 def test_collapsed_embeddings_rank_by_study_id():
     annotations = corpus(12, 1)
     same = np.ones((12, 4), np.float32)
     bootstrap = PatientBootstrap(["p"] * 12, resamples=5)
-    figures = evaluate_retrieval(same, same, make_reference(annotations), bootstrap, directions=["i2t"]).figures
+    figures = retrieval_figures(same, same, make_reference(annotations), bootstrap, directions=["i2t"]).figures
     ranks = {f.metric: f.value for f in figures if f.queries == "all"}
     assert ranks["R@1"] == pytest.approx(1 / 12)
     assert ranks["median rank"] == 6
@@ -230,9 +230,9 @@ def test_refusals():
     image, text = vectors(6, 0)
     bootstrap = PatientBootstrap(["p"] * 6, resamples=5)
     with pytest.raises(TableError, match="embeddings of 5 images"):
-        evaluate_retrieval(image[:5], text[:5], make_reference(annotations), bootstrap)
+        retrieval_figures(image[:5], text[:5], make_reference(annotations), bootstrap)
     with pytest.raises(ConfigError, match="direction"):
-        evaluate_retrieval(image, text, make_reference(annotations), bootstrap, directions=["up"])
+        retrieval_figures(image, text, make_reference(annotations), bootstrap, directions=["up"])
     with pytest.raises(TableError, match="at least two"):
         one = PatientBootstrap(["p"], resamples=5)
-        evaluate_retrieval(image[:1], text[:1], make_reference(annotations[:1]), one)
+        retrieval_figures(image[:1], text[:1], make_reference(annotations[:1]), one)

@@ -11,9 +11,8 @@ import pytest
 from medtrim.evaluation import EvaluationResult, PatientBootstrap
 from medtrim.experiments.breakdown import QueryGroups, group_shares, query_groups
 from medtrim.experiments.collect import Evaluations, collect
-from medtrim.experiments.rows import headline_keys
 from medtrim.experiments.load import build_suite
-from medtrim.experiments.rows import Row, read_rows, write_rows
+from medtrim.experiments.rows import Row, headline_keys, read_rows, write_rows
 from medtrim.experiments.schema import Suite
 from medtrim.types import Annotation, Finding, Provenance
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +16,17 @@ from typer.testing import CliRunner
 
 from medtrim.cli import app
 from medtrim.errors import ConfigError
-from medtrim.experiments import conduct as conduct_module
+from medtrim.experiments import run_suite as run_suite_module
 from medtrim.experiments import worker
-from medtrim.experiments.run_suite import SuiteRun, conduct
-from medtrim.experiments.report.docs_page import docs_page
 from medtrim.experiments.load import build_suite
+from medtrim.experiments.outputs import OUTPUTS
+from medtrim.experiments.report.docs_page import docs_section, write_docs_section
 from medtrim.experiments.report.markdown import BEGIN, END, insert_between, main_table
 from medtrim.experiments.report.page import write_page
 from medtrim.experiments.results import gather, read_results, write_results
+from medtrim.experiments.run_suite import SuiteRun, forget, run_suite
 from medtrim.experiments.runner import RESULT, Job, Outcome, Running, Snapshot
+from medtrim.experiments.schema import Suite
 from medtrim.types.yamlfile import dump_yaml, load_yaml
 
 
@@ -68,7 +72,7 @@ def whole_values() -> dict[str, Any]:
         "sweeps": [
             {"title": "Findings missed", "method": "medtrim", "keys": ["errors.missed"], "values": [0, 0.5]}
         ],
-        "page": {"failures": 2, "map_studies": 20},
+        "page": {"gallery": 2, "failures": 2, "map_studies": 20},
         "jobs": 1,
     }
 
@@ -76,8 +80,8 @@ def whole_values() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> SuiteRun:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conduct_module, "run_jobs", run_here)
-        return conduct(build_suite(whole_values()), tmp_path_factory.mktemp("suite"))
+        patch.setattr(run_suite_module, "run_jobs", run_here)
+        return run_suite(build_suite(whole_values()), tmp_path_factory.mktemp("suite"))
 
 
 def test_failures_are_kept_apart(whole: SuiteRun) -> None:
@@ -114,22 +118,22 @@ def test_finished_runs_are_skipped_the_next_time(whole: SuiteRun, monkeypatch: p
         started.extend(j.folder.name for j in jobs if not (j.folder / RESULT).exists())
         return [Outcome(j, "skipped" if (j.folder / RESULT).exists() else "failed") for j in jobs]
 
-    monkeypatch.setattr(conduct_module, "run_jobs", listed)
-    conduct(build_suite(whole_values()), whole.folder)
+    monkeypatch.setattr(run_suite_module, "run_jobs", listed)
+    run_suite(build_suite(whole_values()), whole.folder)
     assert {name.partition("-")[0] for name in started} == {"broken"}
     started.clear()
     changed = whole_values()
     changed["methods"]["clip"]["train"] = {"optimizer": {"weight_decay": 0.1}}
-    conduct(build_suite(changed), whole.folder)
+    run_suite(build_suite(changed), whole.folder)
     assert {name.partition("-")[0] for name in started} == {"broken", "clip"}
 
 
 def test_two_processes_do_not_share_a_folder(whole: SuiteRun) -> None:
     with (
-        conduct_module._locked(whole.folder),
+        run_suite_module._locked(whole.folder),
         pytest.raises(ConfigError, match="another process"),
     ):
-        conduct(build_suite(whole_values()), whole.folder)
+        run_suite(build_suite(whole_values()), whole.folder)
 
 
 def test_methods_see_no_truth_and_no_test_annotations(whole: SuiteRun) -> None:
@@ -143,7 +147,7 @@ def test_methods_see_no_truth_and_no_test_annotations(whole: SuiteRun) -> None:
 
 def test_the_docs_page_marks_the_value_of_a_sweep_that_the_tables_use(whole: SuiteRun) -> None:
     results = gather(whole)
-    section = docs_page(results).partition("**Findings missed** (MedTrim)")[2].partition("##")[0]
+    section = docs_section(results).partition("**Findings missed** (MedTrim)")[2].partition("</details>")[0]
     lines = [line.split(" | ") for line in section.strip().splitlines() if line.startswith("|")]
     assert [line[0] for line in lines[2:]] == ["| **0**", "| 0.5", "| ±"]
     main = results.pooled("medtrim", results.headline[0])
@@ -156,8 +160,8 @@ def test_results_tables_and_page(whole: SuiteRun) -> None:
     write_results(results, whole.folder)
     read = read_results(whole.folder)
     assert main_table(read) == main_table(results)
-    assert docs_page(read) == docs_page(results)
-    assert "## MedTrim minus each other method" in docs_page(read)
+    assert docs_section(read) == docs_section(results)
+    assert "<summary>MedTrim minus each other method</summary>" in docs_section(read)
     assert "goes on from" not in main_table(read)
     started = {**read.facts, "suite": {"start": {"objective": "clip", "phantom": {"studies": 40}}}}
     assert "which `clip` has trained on 40 other phantoms" in main_table(replace(read, facts=started))
@@ -167,7 +171,10 @@ def test_results_tables_and_page(whole: SuiteRun) -> None:
     assert values["failures"]
     page = write_page(read, whole, whole.folder).read_text(encoding="utf-8")
     for words in (
+        "In words",
         "Main table",
+        "Gallery",
+        "Training",
         "Learning curves",
         "Findings missed",
         "Map of the embeddings",
@@ -182,7 +189,7 @@ def test_results_tables_and_page(whole: SuiteRun) -> None:
 def test_the_command_ends_with_an_error_where_runs_failed(
     whole: SuiteRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conduct_module, "run_jobs", run_here)
+    monkeypatch.setattr(run_suite_module, "run_jobs", run_here)
     path = tmp_path / "whole.yaml"
     path.write_text(dump_yaml(whole_values()), encoding="utf-8")
     ended = CliRunner().invoke(app, ["experiment", str(path), "-o", str(whole.folder)])
@@ -209,10 +216,201 @@ def test_the_command_ends_with_an_error_where_runs_failed(
     assert text.endswith("after\n")
     assert "what was there" not in text
     assert "| **MedTrim** |" in text
-    assert (tmp_path / "results.md").read_text(encoding="utf-8").startswith("# Results")
+    page = (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert page.startswith("# Results\n")
+    read = read_results(whole.folder)
+    write_docs_section(read, tmp_path / "results.md")
+    assert (tmp_path / "results.md").read_text(encoding="utf-8") == page, "an older section is replaced"
+    more = replace(read, facts={**read.facts, "seeds": [0, 1]})
+    write_docs_section(more, tmp_path / "results.md")
+    both = (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert both.startswith(page.rstrip())
+    assert both.count(f"## {read.facts['title']}\n") == 2
 
 
 @pytest.mark.parametrize("text", ["no markers", f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
 def test_a_file_without_markers_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="once each and in this order"):
         insert_between(text, "block", source="README.md")
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def one_method(**changes: Any) -> Suite:
+    """A suite of one method that keeps the newest run of each method."""
+    values = {
+        "name": "one",
+        "data": {"phantom": {"studies": 60, "size": 32}, "reference": "test-truth"},
+        "train": {"recipe": "tiny-cpu", "steps": 2, "batch": {"size": 8}, "model": {"image_size": 32}},
+        "methods": {"clip": {"label": "CLIP", "objective": "clip"}},
+        "ours": "clip",
+        "evaluation": {"resamples": 10, "zero_shot": False, "probes": []},
+        "page": {"failures": 0, "map_studies": 0},
+        "run_folders": "method",
+        "jobs": 1,
+    }
+    return build_suite({**values, **changes})
+
+
+@pytest.mark.parametrize(
+    "name", ["corpus/studies.csv", "runs/clip/a", "report.html", "results.json", "suite.json", "index/a", OUTPUTS]
+)
+def test_files_of_others_are_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("somebody's")
+    with pytest.raises(ConfigError, match="is there and was not made by this run: choose another folder"):
+        run_suite(one_method(), tmp_path / "out")
+    assert files_of(tmp_path / "out") == {name: "somebody's"}
+
+
+TABLE = "image,findings,impression,patient_id\na.png,No effusion.,Normal.,p\n"
+
+
+@pytest.mark.parametrize("name", ["corpus/studies.csv", "runs/clip/studies.csv", "results.parquet"])
+def test_a_source_that_an_output_would_replace_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(TABLE)
+    (tmp_path / OUTPUTS).write_text(json.dumps({"outputs": ["corpus", "runs/clip", "results.parquet"]}))
+    before = files_of(tmp_path)
+    with pytest.raises(ConfigError, match=r"lies in .*choose another folder"):
+        run_suite(one_method(data={"studies": tmp_path / name}), tmp_path)
+    assert files_of(tmp_path) == before
+
+
+def test_images_inside_an_output_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "out" / "corpus" / "images").mkdir(parents=True)
+    (tmp_path / "out" / OUTPUTS).write_text(json.dumps({"outputs": ["corpus"]}))
+    (tmp_path / "mine.csv").write_text(TABLE)
+    data = {"studies": tmp_path / "mine.csv", "image_root": tmp_path / "out" / "corpus" / "images"}
+    with pytest.raises(ConfigError, match="images lies in"):
+        run_suite(one_method(data=data), tmp_path / "out")
+
+
+def test_a_bad_recipe_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"optimizer\.rate"):
+        run_suite(one_method(train={"optimizer": {"rate": 1}}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_folder_a_method_takes_one_seed_and_no_search() -> None:
+    for changes in ({"seeds": [0, 1]}, {"tuning": {"trials": 1}}):
+        with pytest.raises(ConfigError, match="run_folders: method"):
+            one_method(**changes)
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished suite; tests copy it before they change it."""
+    folder = tmp_path_factory.mktemp("one")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_suite_module, "run_jobs", run_here)
+        assert not run_suite(one_method(), folder).failures
+    return folder
+
+
+@pytest.fixture
+def copy(one: Path, tmp_path: Path) -> Path:
+    shutil.copytree(one, tmp_path / "one")
+    # The corpus's record has absolute paths; the copy reads the corpus of the original.
+    return tmp_path / "one"
+
+
+class Workers:
+    """Stands for `run_jobs`: keeps which files each run's folder has when its worker would start."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, set[str]] = {}
+
+    def __call__(self, jobs: Sequence[Job], **options: Any) -> list[Outcome]:
+        outcomes = []
+        for job in jobs:
+            self.found[job.folder.name] = {p.name for p in job.folder.iterdir()}
+            outcomes.append(Outcome(job, "skipped" if (job.folder / RESULT).exists() else "failed"))
+        return outcomes
+
+
+def test_a_finished_run_is_kept_and_other_files_beside_it_stay(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (copy / "mine.txt").write_text("mine")
+    (copy / "runs" / "mine").mkdir()
+    workers = Workers()
+    monkeypatch.setattr(run_suite_module, "run_jobs", workers)
+    assert [o.state for o in run_suite(one_method(), copy).outcomes] == ["skipped"]
+    assert {"model", "evaluation", RESULT, "metrics.jsonl"} <= workers.found["clip"]
+    assert (copy / "mine.txt").read_text() == "mine"
+    assert (copy / "runs" / "mine").is_dir()
+
+
+def test_what_another_configuration_left_is_gone_before_the_worker_starts(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is quicker than the process that clears its folder would lose what it wrote."""
+    (copy / "runs" / "mine").mkdir()
+    workers = Workers()
+    monkeypatch.setattr(run_suite_module, "run_jobs", workers)
+    run_suite(one_method(evaluation={"resamples": 11, "zero_shot": False, "probes": []}), copy)
+    assert workers.found == {"clip": {"run.json"}}
+    assert (copy / "runs" / "mine").is_dir()
+    run_suite(one_method(evaluation={"resamples": 11, "zero_shot": False, "probes": []}), copy)
+    assert workers.found == {"clip": {"run.json"}}, "the folder is not locked by what it has made itself"
+
+
+def test_a_slow_parent_takes_nothing_from_its_worker(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = run_suite_module.Outputs.claim
+
+    def slow(self: Any, names: Any) -> None:
+        time.sleep(0.3)
+        real(self, names)
+
+    monkeypatch.setattr(run_suite_module.Outputs, "claim", slow)
+    monkeypatch.setattr(run_suite_module, "run_jobs", run_here)
+    changed = one_method(evaluation={"resamples": 12, "zero_shot": False, "probes": []})
+    done = run_suite(changed, copy)
+    assert not done.failures
+    results = gather(done)
+    assert results.facts["evaluation"]["resamples"] == 12
+    assert [o.state for o in run_suite(changed, copy).outcomes] == ["skipped"]
+
+
+def test_an_interrupted_run_goes_on_with_the_training_that_ended(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copy / "runs" / "clip"
+    (run / RESULT).unlink()
+    shutil.rmtree(run / "evaluation")
+    trained = (run / "model" / "model.safetensors").stat().st_mtime_ns
+    monkeypatch.setattr(run_suite_module, "run_jobs", run_here)
+    assert [o.state for o in run_suite(one_method(), copy).outcomes] == ["done"]
+    assert (run / "model" / "model.safetensors").stat().st_mtime_ns == trained
+    assert (run / "evaluation" / "evaluation.json").exists()
+
+
+def test_forgetting_has_everything_made_again_and_touches_no_file_of_others(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (copy / "mine.txt").write_text("mine")
+    forget(copy)
+    assert not (copy / "runs" / "clip" / RESULT).exists()
+    assert not (copy / "corpus" / "corpus.json").exists()
+    assert (copy / "runs" / "clip" / "model").exists(), "replaced when it is made again, not before"
+    workers = Workers()
+    monkeypatch.setattr(run_suite_module, "run_jobs", workers)
+    run_suite(one_method(), copy)
+    assert workers.found == {"clip": {"run.json"}}
+    assert (copy / "mine.txt").read_text() == "mine"
+    (tmp_path / "others").mkdir()
+    forget(tmp_path / "others")
+    assert not list((tmp_path / "others").iterdir())
+    forget(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_results_of_an_own_folder_name_no_path(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_suite_module, "run_jobs", Workers())
+    done = run_suite(one_method(), one)
+    suite = done.suite.model_copy(
+        update={"data": done.suite.data.model_copy(update={"studies": Path("/secret/place/mine.csv")})}
+    )
+    assert gather(replace(done, suite=suite)).facts["suite"]["data"]["studies"] == "mine.csv"

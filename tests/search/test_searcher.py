@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,14 +9,19 @@ import pytest
 from medtrim.data import load_image
 from medtrim.errors import ConfigError, TableError
 from medtrim.search import Filters
-from medtrim.search.searcher import Searcher
+from medtrim.search.query import Query
+from medtrim.search.searcher import Searcher, SearchResult
 from medtrim.types import Annotation, Study
 
 Corpus = tuple[Path, list[Study], list[Annotation]]
 
 
-def ids(result: object) -> list[str]:
-    return [hit.study.study_id for hit in result.hits]  # type: ignore[attr-defined]
+def ask(searcher: Searcher, text: str = "", **options: Any) -> SearchResult:
+    return searcher.search(Query(text, **({"mode": "embedding"} | options)))
+
+
+def ids(result: SearchResult) -> list[str]:
+    return [hit.study.study_id for hit in result.hits]
 
 
 def test_neighbours_are_those_of_a_plain_sort(searcher: Searcher, corpus: Corpus) -> None:
@@ -24,7 +30,7 @@ def test_neighbours_are_those_of_a_plain_sort(searcher: Searcher, corpus: Corpus
     for against in ("image", "text"):
         vectors = {s.study_id: searcher.index.vector(s.study_id, against) for s in studies}
         expected = sorted(vectors, key=lambda s: (-float(vectors[s] @ query), s))
-        result = searcher.by_text("Mild pulmonary edema.", against=against, k=6)
+        result = ask(searcher, "Mild pulmonary edema.", against=against, k=6)
         assert ids(result) == expected
         similarities = [hit.similarity for hit in result.hits]
         np.testing.assert_allclose(similarities, [vectors[s] @ query for s in expected], atol=1e-5)
@@ -33,14 +39,14 @@ def test_neighbours_are_those_of_a_plain_sort(searcher: Searcher, corpus: Corpus
 def test_a_studys_own_image_finds_it_first(searcher: Searcher, corpus: Corpus) -> None:
     root, studies, _ = corpus
     for study in studies:
-        result = searcher.by_image(load_image(root / study.images[0]), k=1)
+        result = ask(searcher, image=load_image(root / study.images[0]), k=1)
         assert ids(result) == [study.study_id]
         assert result.hits[0].similarity == pytest.approx(1, abs=1e-5)
         assert result.hits[0].agreement.marks[0].relation == "neutral"
 
 
 def test_a_study_is_not_its_own_neighbour(searcher: Searcher) -> None:
-    result = searcher.by_study("s'4", k=6)
+    result = ask(searcher, study_id="s'4", k=6)
     assert len(result.hits) == 5
     assert "s'4" not in ids(result)
     marks = {hit.study.study_id: hit.agreement.marks[0] for hit in result.hits}
@@ -49,7 +55,7 @@ def test_a_study_is_not_its_own_neighbour(searcher: Searcher) -> None:
 
 
 def test_what_a_text_says_is_compared(searcher: Searcher) -> None:
-    result = searcher.by_text("Large left pleural effusion.", k=6)
+    result = ask(searcher, "Large left pleural effusion.", k=6)
     by_id = {hit.study.study_id: hit.agreement for hit in result.hits}
     assert by_id["s0"].marks[0].relation == "agrees"
     assert by_id["s1"].conflicts == ("side", "severity")
@@ -57,7 +63,7 @@ def test_what_a_text_says_is_compared(searcher: Searcher) -> None:
 
 
 def test_a_text_without_findings_is_compared_with_nothing(searcher: Searcher) -> None:
-    result = searcher.by_text("comparison with the previous film")
+    result = ask(searcher, "comparison with the previous film")
     assert result.findings == ()
     assert {mark.relation for hit in result.hits for mark in hit.agreement.marks} == {"neutral"}
 
@@ -74,7 +80,7 @@ def test_a_text_without_findings_is_compared_with_nothing(searcher: Searcher) ->
     ],
 )
 def test_filters(searcher: Searcher, filters: Filters, found: set[str]) -> None:
-    assert set(ids(searcher.by_text("x-ray", filters=filters, k=50))) == found
+    assert set(ids(ask(searcher, "x-ray", filters=filters, k=50))) == found
 
 
 @pytest.mark.parametrize(
@@ -88,19 +94,19 @@ def test_filters(searcher: Searcher, filters: Filters, found: set[str]) -> None:
 )
 def test_unknown_filters_are_refused(searcher: Searcher, filters: Filters, message: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        searcher.by_text("x-ray", filters=filters)
+        ask(searcher, "x-ray", filters=filters)
     assert message in str(raised.value)
 
 
 def test_bad_queries_are_refused(searcher: Searcher) -> None:
     with pytest.raises(ConfigError, match="empty"):
-        searcher.by_text("  \n")
+        ask(searcher, "  \n")
     for k in (0, 101):
         with pytest.raises(ConfigError, match="number of results"):
-            searcher.by_text("x-ray", k=k)
+            ask(searcher, "x-ray", k=k)
     with pytest.raises(TableError, match="not in the index"):
-        searcher.by_study("x' OR '1'='1")
+        ask(searcher, study_id="x' OR '1'='1")
 
 
 def test_texts_beyond_the_models_length_are_cut(searcher: Searcher) -> None:
-    assert len(searcher.by_text("effusion " * 5000, k=3).hits) == 3
+    assert len(ask(searcher, "effusion " * 5000, k=3).hits) == 3

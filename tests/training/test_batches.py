@@ -69,7 +69,7 @@ def test_studies_are_left_out_by_their_share_and_drawn_anew():
     share = np.where(np.arange(400) < 200, 0.25, 1.0)
     made = plan(np.arange(400), share=share)
     assert made.batches_per_epoch == plan(np.arange(400)).batches_per_epoch == 100
-    epochs = [np.concatenate(list(made._deal(epoch))) for epoch in range(20)]
+    epochs = [np.concatenate(list(made._sample(epoch))) for epoch in range(20)]
     for dealt in epochs:
         assert len(np.unique(dealt)) == len(dealt)
         assert np.sum(dealt >= 200) > 196, "what has share 1 is dealt, but for the last, unfilled batch"

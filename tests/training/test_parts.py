@@ -15,8 +15,8 @@ from transformers import ViTConfig, ViTModel
 from medtrim.errors import ConfigError
 from medtrim.models import load_checkpoint, save_checkpoint
 from medtrim.training import read_metrics, train
+from medtrim.training.callbacks import MovingAverage
 from medtrim.training.collate import Rank, tokenize
-from medtrim.training.ema import MovingAverage
 from medtrim.training.layers import depth_of, freeze_first_layers, layers_of
 from medtrim.training.optimizer import build_optimizer
 from medtrim.training.prepare import prepare_run

@@ -6,9 +6,8 @@ from medtrim.models import save_checkpoint
 from medtrim.training import train
 from medtrim.training.doctor import examine
 from medtrim.training.optimizer import matrices_of
-from medtrim.training.preflight import dry_run
+from medtrim.training.preflight import dry_run, find_problems
 from medtrim.training.prepare import prepare_run
-from medtrim.training.problems import find_problems
 from medtrim.types import Provenance
 
 

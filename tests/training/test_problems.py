@@ -7,10 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from medtrim.models import hub as models_hub
-from medtrim.training import hub, problems
-from medtrim.training.hub import hub_problems
+from medtrim.training import preflight
 from medtrim.training.load import check_config
-from medtrim.training.problems import find_problems
+from medtrim.training.preflight import find_problems, hub_problems
 
 
 def said(config, **options):
@@ -117,12 +116,12 @@ def no_hub(monkeypatch, tmp_path):
         raise urllib.error.URLError(socket.gaierror(-2, "Name or service not known"))
 
     monkeypatch.setattr(models_hub.urllib.request, "urlopen", refuse)
-    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda name, file: None)
+    monkeypatch.setattr(preflight, "try_to_load_from_cache", lambda name, file: None)
 
 
 def test_hub_models_out_of_reach_are_named_at_once(recipe, no_hub, monkeypatch):
     paper = {"preset": "paper", "vision_config": None, "text_config": None}
-    monkeypatch.setattr(problems, "build_dual_encoder", lambda *a, **k: pytest.fail("waited for the hub"))
+    monkeypatch.setattr(preflight, "build_dual_encoder", lambda *a, **k: pytest.fail("waited for the hub"))
     found = find_problems(recipe({"model": paper}))
     assert [line.split(":")[0] for line in found] == ["model.vision", "model.text"]
     assert "google/vit-base-patch16-224" in found[0]
@@ -133,9 +132,9 @@ def test_hub_models_out_of_reach_are_named_at_once(recipe, no_hub, monkeypatch):
 
 def test_a_cached_or_reachable_hub_model_is_no_problem(recipe, no_hub, monkeypatch):
     config = recipe({"model": {"checkpoint": "owner/name"}})
-    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda name, file: f"/cache/{file}")
+    monkeypatch.setattr(preflight, "try_to_load_from_cache", lambda name, file: f"/cache/{file}")
     assert hub_problems(config) == []
-    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda name, file: None)
+    monkeypatch.setattr(preflight, "try_to_load_from_cache", lambda name, file: None)
 
     def forbidden(*args, **options):
         raise urllib.error.HTTPError("https://huggingface.co", 403, "Forbidden", {}, None)

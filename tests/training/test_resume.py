@@ -15,9 +15,8 @@ from safetensors.torch import load_file
 
 from medtrim.errors import TrainingError
 from medtrim.training import read_metrics, train
+from medtrim.training.checkpoints import check_resumable, checkpoint_path, find_checkpoint
 from medtrim.training.record import plain_config
-from medtrim.training.resuming import check_resumable
-from medtrim.training.state import checkpoint_path, find_checkpoint
 from medtrim.types.yamlfile import dump_yaml
 
 # Dropout, accumulation, a moving average, two optimizers, every augmentation: all that could remember something.
@@ -142,16 +141,16 @@ def test_checkpoints_hold_no_pickle_and_only_the_newest_stay(recipe):
 
 def test_a_full_disk_stops_the_run_and_leaves_the_last_good_checkpoint(recipe, monkeypatch):
     config = recipe({"steps": 6, "save_every": 2})
-    from medtrim.training import state
+    from medtrim.training import checkpoints
 
-    real = state.save_tensors
+    real = checkpoints.save_tensors
 
     def full(tensors, path):
         if "step-00000004" in str(path):
             raise OSError(28, "No space left on device")
         real(tensors, path)
 
-    monkeypatch.setattr(state, "save_tensors", full)
+    monkeypatch.setattr(checkpoints, "save_tensors", full)
     with pytest.raises(
         TrainingError, match=r"step 4 cannot be written .*No space left.*last good one is step-00000002"
     ):

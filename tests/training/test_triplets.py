@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from medtrim.training.triplets import TripletIndex
+from medtrim.training.inputs import TripletIndex
 
 
 def plain_within(triplets, rows):

@@ -12,7 +12,7 @@ import pytest
 
 from medtrim.errors import ConfigError, TableError
 from medtrim.types import Provenance
-from medtrim.types.outputs import check_output, check_output_folder, sole_writer
+from medtrim.types.outputs import check_output, check_output_folder, published_together, sole_writer
 from medtrim.types.tables import write_table
 
 
@@ -116,3 +116,40 @@ def test_a_lock_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ConfigError, match="cannot be written"), sole_writer(tmp_path / "file" / "x"):
         pass
+
+
+def test_files_are_published_together_or_not_at_all(tmp_path):
+    folder = tmp_path / "run"
+    with published_together(folder, ("a", "b", "last")) as part:
+        for name in ("a", "b", "last"):
+            (part / name).write_text("first")
+    refused = pytest.raises(TableError, match=r"run cannot be written \(No space")
+    with refused, published_together(folder, ("a", "b", "last")) as part:
+        (part / "a").write_text("second")
+        raise OSError(errno.ENOSPC, "anything")
+    assert {p.name: p.read_text() for p in folder.iterdir()} == {"a": "first", "b": "first", "last": "first"}
+    (folder / "other").write_text("stays")
+    with published_together(folder, ("a", "b", "last")) as part:
+        (part / "a").write_text("third")
+        (part / "last").write_text("third")
+    assert {p.name: p.read_text() for p in folder.iterdir()} == {"a": "third", "last": "third", "other": "stays"}
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_kill_while_publishing_leaves_no_whole_looking_mixture(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    with published_together(folder, ("a", "b", "last")) as part:
+        for name in ("a", "b", "last"):
+            (part / name).write_text("first")
+    replace, done = type(folder).replace, []
+
+    def killed_at_the_second(self, target):
+        if done:
+            raise KeyboardInterrupt
+        done.append(replace(self, target))
+
+    monkeypatch.setattr(type(folder), "replace", killed_at_the_second)
+    with pytest.raises(KeyboardInterrupt), published_together(folder, ("a", "b", "last")) as part:
+        for name in ("a", "b", "last"):
+            (part / name).write_text("second")
+    assert {p.name: p.read_text() for p in folder.iterdir()} == {"a": "second", "b": "first"}

@@ -38,8 +38,8 @@ COMMANDS: tuple[str, ...] = (
     "push",
     "evaluate",
     "experiment",
-    "real_data",
     "search",
+    "serve",
 )
 
 

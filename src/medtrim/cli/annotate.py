@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medtrim.cli.console import progress_bar, report_rejects, say, warn
+from medtrim.cli.console import lock_outputs, progress_bar, report_rejects, say, warn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def annotate(
+    context: typer.Context,
     reports: Annotated[
         Path,
         typer.Argument(
@@ -62,6 +63,7 @@ def annotate(
     check_output(rejects, *inputs)
     if compare is not None:
         check_output(_disagreements(output), *inputs)
+    lock_outputs(context, output, rejects, _disagreements(output))
     vocabulary = load_ontology(*(ontology or ()))
     batches, total, rejected = _reports(reports)
     with progress_bar("annotating") as progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -18,6 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from medtrim.types.outputs import sole_writer
 from medtrim.types.tables import Progress as ProgressCall
 
 out = Console(highlight=False)
@@ -53,6 +55,18 @@ def progress_bar(description: str) -> Iterator[ProgressCall]:
             bar.update(task, completed=done, total=total or None)
 
         yield update
+
+
+def lock_outputs(context: typer.Context, path: Path, *companions: Path) -> None:
+    """Keep every other command from writing `path` until this one has ended; see `types.outputs.sole_writer`."""
+    context.with_resource(sole_writer(path, *companions))
+
+
+def quiet_loading() -> None:
+    """Keep transformers' own bars off the terminal: they say how weights load, not what the user waits for."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def report_rejects(count: int, path: str, *, strict: bool) -> None:

@@ -26,19 +26,29 @@ def import_(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A table (CSV, TSV, JSON lines, Parquet), a folder of .txt reports, Open-i's XML "
-            "(folder or .tgz), or MIMIC-CXR's root folder."
+            help="A table (CSV, TSV, Excel, JSON, Parquet), a folder of .txt reports, Open-i's XML (folder or "
+            ".tgz), or the root folder or table of a public archive (see --layout)."
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Studies table to write (Parquet).")],
     image_root: Annotated[Path | None, typer.Option(help="Folder that relative image paths start from.")] = None,
+    reports: Annotated[
+        Path | None, typer.Option(help="Folder with MIMIC-CXR's reports, where they lie apart from the images.")
+    ] = None,
     column: Annotated[
         list[str] | None, typer.Option(help="FIELD=COLUMN where a column has an unusual name; repeatable.")
     ] = None,
-    layout: Annotated[str, typer.Option(help="auto, table, text, openi, mimic-cxr or chexpert-plus.")] = "auto",
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="auto, table, text, openi, openi-kaggle, mimic-cxr, r2gen, r2gen-mimic, chexpert, chexpert-plus, "
+            "chestx-ray14, padchest, rexgradient or rexgradient-csv."
+        ),
+    ] = "auto",
     patients: Annotated[
         str, typer.Option(help="required; optional; or study: every study is a patient of its own.")
     ] = "required",
+    view: Annotated[str, typer.Option(help="Views to keep: all (frontal ones first), frontal or lateral.")] = "all",
     split: Annotated[
         str, typer.Option(help="Shares for patients without a split, such as train=0.8,val=0.1,test=0.1; or none.")
     ] = "train=0.8,val=0.1,test=0.1",
@@ -47,16 +57,19 @@ def import_(
     reports_only: Annotated[bool, typer.Option(help="Leave images out.")] = False,
     check_images: Annotated[bool, typer.Option(help="Decode every image once and reject bad ones.")] = True,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
-    strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
+    strict: Annotated[
+        bool, typer.Option(help="Exit with an error if anything was rejected, or warned of.")
+    ] = False,
 ) -> None:
     """Read a corpus into a studies table; what cannot be used goes to a rejects table with the reason."""
     from medtrim.data.importing import ImportOptions, import_corpus, rejects_path
     from medtrim.entities.sections import split_sections
 
     options = ImportOptions(
-        layout=layout,  # type: ignore[arg-type]
+        layout=layout,
         columns=dict(_pair(c, "--column FIELD=COLUMN") for c in column or ()),
         patients=patients,  # type: ignore[arg-type]
+        view=view,  # type: ignore[arg-type]
         encoding=encoding,
         reports_only=reports_only,
         check=check_images,
@@ -69,6 +82,7 @@ def import_(
             output,
             split_sections=split_sections,
             image_root=image_root,
+            report_root=reports,
             options=options,
             workers=workers,
             progress=progress,
@@ -82,7 +96,13 @@ def import_(
         warn(f"  {n} × {reason}", style="")
     if len(reasons) > SHOWN_REASONS:
         warn(f"  and {len(reasons) - SHOWN_REASONS} more reasons", style="")
+    for note in reading.notes:
+        warn(note, label="note:")
+    for warning in reading.warnings:
+        warn(warning, label="warning:")
     report_rejects(len(reading.rejects), str(rejects_path(output)), strict=strict)
+    if strict and reading.warnings:
+        raise typer.Exit(1)
 
 
 @data_app.command("cache")

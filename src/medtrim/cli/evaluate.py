@@ -1,18 +1,21 @@
-"""`medtrim evaluate` and `medtrim compare`: what a checkpoint is worth, and whether another is better."""
+"""`medtrim evaluate` and `medtrim compare`: metrics of a checkpoint or of embeddings, and paired differences."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medtrim.cli import devices
-from medtrim.cli.console import out, progress_bar, report_rejects, say, warn
+from medtrim.cli.console import lock_outputs, out, progress_bar, report_rejects, say, warn
+from medtrim.cli.evaluation_input import Truth, read_input, read_truth
 
 if TYPE_CHECKING:
-    from medtrim.evaluation import EvaluationResult, Figure
+    from medtrim.evaluation import EvaluationOptions, EvaluationResult, Figure
+    from medtrim.types import Reject
 
 # What the terminal shows; the folder has everything.
 HEADLINE = ("R@1", "R@10", "disease P@10", "fine P@10", "nDCG@10", "attribute AUC", "disease AUC",
@@ -26,14 +29,25 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help="Checkpoint folder, or a hub name.")],
-    studies: Annotated[Path, typer.Option(help="Studies table, or a corpus whose studies have a split.")],
+    context: typer.Context,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for metrics.parquet, evaluation.json …")],
+    checkpoint: Annotated[str | None, typer.Argument(help="Checkpoint folder, or a hub name.")] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead: embeddings of any model (Parquet: study_id, modality image or text, vector), matched by "
+            "study id."
+        ),
+    ] = None,
+    studies: Annotated[
+        Path | None,
+        typer.Option(help="Studies table, or a corpus whose studies have a split; optional with --embeddings."),
+    ] = None,
     annotations: Annotated[Path | None, typer.Option(help="Annotations table that says what is true.")] = None,
     truth_column: Annotated[
         str | None, typer.Option(help="Instead: a column of the studies table with findings, such as truth.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Split to judge.")] = "test",
+    split: Annotated[str, typer.Option(help="Split to evaluate on.")] = "test",
     train_split: Annotated[str, typer.Option(help="Split that linear probes are fitted on.")] = "train",
     tune_split: Annotated[str, typer.Option(help="Split that sets zero-shot thresholds.")] = "val",
     cache: Annotated[Path | None, typer.Option(help="Image cache folder; without one the files are read.")] = None,
@@ -41,30 +55,32 @@ def evaluate(
     prompts: Annotated[Path | None, typer.Option(help="Prompts file (YAML) instead of the packaged one.")] = None,
     resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of bootstrap and probes.")] = 0,
-    min_count: Annotated[int, typer.Option(min=1, help="Studies with and without a label to judge it by.")] = 5,
+    min_count: Annotated[
+        int, typer.Option(min=1, help="Fewest studies with, and without, a label for its metrics.")
+    ] = 5,
     probes: Annotated[bool, typer.Option(help="Fit linear probes.")] = True,
     zero_shot: Annotated[bool, typer.Option(help="Classify by prompts.")] = True,
     batch_size: Annotated[int, typer.Option(min=1, help="Studies encoded at once.")] = 64,
     device: Annotated[str, typer.Option(help=devices.HELP)] = devices.AUTO,
     strict: Annotated[bool, typer.Option(help="Exit with an error if a study was left out.")] = False,
 ) -> None:
-    """Judge a checkpoint: retrieval in four directions, zero-shot and linear-probe classification."""
-    from medtrim.cli.evaluation_input import read_input, read_truth
-    from medtrim.data import ImageCache
+    """Evaluate a checkpoint: retrieval in four directions, zero-shot and linear-probe classification.
+
+    With --embeddings, evaluate the embeddings of any model instead: retrieval, and probes where --studies has a
+    training split that is embedded too. Without --studies all embedded studies count, each as a patient of its own.
+    """
+    from medtrim.errors import ConfigError
     from medtrim.evaluation import EvaluationOptions, write_evaluation
-    from medtrim.evaluation import evaluate as run
-    from medtrim.evaluation.prompts import load_prompts
-    from medtrim.models import load_checkpoint
     from medtrim.types import Provenance
     from medtrim.types.outputs import check_output_folder
     from medtrim.types.tables import rejects_to_table, write_table
 
-    place = devices.choose_device(device)
     check_output_folder(output)
+    lock_outputs(context, output)
+    if (checkpoint is None) == (embeddings is None):
+        raise ConfigError("name what to evaluate: a CHECKPOINT or --embeddings TABLE, one of the two")
+    place = devices.choose_device(device)
     truth = read_truth(studies, annotations, truth_column)
-    read = read_input(studies, (split,))
-    bundle = load_checkpoint(checkpoint)
-    bundle.model.to(place)  # type: ignore[arg-type]
     options = EvaluationOptions(
         resamples=resamples,
         seed=seed,
@@ -74,30 +90,104 @@ def evaluate(
         batch_size=batch_size,
         contradictions=truth.contradictions,
     )
+    splits = Splits(split, train_split, tune_split)
+    if embeddings is not None:
+        found = _of_embeddings(embeddings, studies, truth, splits, options, method or embeddings.stem)
+    else:
+        name = str(checkpoint)
+        if studies is None:
+            raise ConfigError("a checkpoint needs --studies, the table of what to embed")
+        found = _of_checkpoint(name, studies, truth, splits, options, method or Path(name).name,
+                               cache=cache, prompts=prompts, device=place)  # fmt: skip
+    write_evaluation(found.result, output)
+    path = output / "rejects.parquet"
+    path.unlink(missing_ok=True)
+    if found.rejects:
+        write_table(rejects_to_table(found.rejects), path, Provenance("rejects"))
+    _show(found.result)
+    say(f"all figures → {output}")
+    report_rejects(len(found.rejects), str(path), strict=strict)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Names of the splits to evaluate on, to fit probes on and to tune thresholds on."""
+
+    test: str
+    train: str
+    tune: str
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The figures, and the studies that could not be used."""
+
+    result: EvaluationResult
+    rejects: tuple[Reject, ...] = ()
+
+
+def _of_checkpoint(
+    checkpoint: str,
+    studies: Path,
+    truth: Truth,
+    splits: Splits,
+    options: EvaluationOptions,
+    method: str,
+    *,
+    cache: Path | None,
+    prompts: Path | None,
+    device: str,
+) -> Evaluated:
+    from medtrim.data import ImageCache
+    from medtrim.evaluation import evaluate as run
+    from medtrim.evaluation.prompts import load_prompts
+    from medtrim.models import load_checkpoint
+
+    read = read_input(studies, (splits.test,))
+    bundle = load_checkpoint(checkpoint)
+    bundle.model.to(device)  # type: ignore[arg-type]
     with progress_bar("embedding studies") as progress:
         result = run(
             bundle,
             read.studies,
             truth.annotations,
-            method=method or Path(checkpoint).name,
+            method=method,
             cache=ImageCache(cache) if cache else None,
             root=read.root,
-            split=split,
-            train_split=train_split,
-            tune_split=tune_split,
+            split=splits.test,
+            train_split=splits.train,
+            tune_split=splits.tune,
             options=options,
             prompts=load_prompts(prompts),
             progress=progress,
         )
-    write_evaluation(result, output)
-    rejects = (*read.rejects, *(result.embeddings.rejects if result.embeddings else ()))
-    path = output / "rejects.parquet"
-    path.unlink(missing_ok=True)
-    if rejects:
-        write_table(rejects_to_table(rejects), path, Provenance("rejects"))
-    _show(result)
-    say(f"all figures → {output}")
-    report_rejects(len(rejects), str(path), strict=strict)
+    return Evaluated(result, (*read.rejects, *(result.embeddings.rejects if result.embeddings else ())))
+
+
+def _of_embeddings(
+    table: Path, studies: Path | None, truth: Truth, splits: Splits, options: EvaluationOptions, method: str
+) -> Evaluated:
+    from medtrim.evaluation import EvaluationSet, evaluate_embeddings, read_embeddings
+
+    embeddings = read_embeddings(table)
+    if studies is None:
+        warn("without --studies every study counts as a patient of its own", label="note:")
+        alone = {study_id: study_id for study_id in embeddings.study_ids}
+        test = EvaluationSet.align(embeddings, truth.annotations, alone, options=options)
+        return Evaluated(evaluate_embeddings(test, method=method, options=options))
+    read = read_input(studies, (splits.test,))
+    patients = {s.study_id: s.patient_id for s in read.studies}
+    known = set(embeddings.study_ids)
+
+    def part(name: str) -> EvaluationSet:
+        # A study of the split without an embedding is an error: figures of fewer studies are no comparison.
+        ids = [s.study_id for s in read.studies if s.split == name]
+        return EvaluationSet.align(embeddings.select(ids), truth.annotations, patients, options=options)
+
+    embedded = any(s.split == splits.train and s.study_id in known for s in read.studies)
+    train = part(splits.train) if options.probes and embedded and splits.train != splits.test else None
+    result = evaluate_embeddings(part(splits.test), method=method, train=train, options=options)
+    return Evaluated(result, read.rejects)
 
 
 def compare(
@@ -182,4 +272,4 @@ def _show(result: EvaluationResult) -> None:
     if facts["patients"] < 2:
         warn("all studies are of one patient: there are no intervals", label="note:")
     if facts["labels_left_out"]:
-        warn(f"too rare to be judged: {', '.join(facts['labels_left_out'])}", style="")
+        warn(f"labels with too few studies, left out: {', '.join(facts['labels_left_out'])}", style="")

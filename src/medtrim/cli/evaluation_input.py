@@ -51,7 +51,7 @@ def read_input(path: Path, splits: Sequence[str]) -> StudiesInput:
     return StudiesInput(reading.studies, path if path.is_dir() else path.parent, reading.rejects)
 
 
-def read_truth(studies: Path, annotations: Path | None, column: str | None) -> Truth:
+def read_truth(studies: Path | None, annotations: Path | None, column: str | None) -> Truth:
     """What is true: an annotations table, or a column of the studies table, one of the two.
 
     Raises:
@@ -65,4 +65,6 @@ def read_truth(studies: Path, annotations: Path | None, column: str | None) -> T
         raise ConfigError("say what is true: --annotations TABLE or --truth-column NAME, one of the two")
     if annotations is not None:
         return Truth(read_annotations(annotations), contradictions_of_table(annotations))
+    if studies is None:
+        raise ConfigError("--truth-column needs --studies, the table that has the column")
     return Truth(annotations_of_column(studies, str(column)), DEFAULT_CONTRADICTIONS)

@@ -104,23 +104,21 @@ def table(
     folder: Annotated[Path, typer.Argument(help="Folder of a suite that has run.")],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the main table as Markdown.")] = False,
     into: Annotated[
-        Path | None, typer.Option(help="Replace what lies between the results markers of this file, a README say.")
+        Path | None, typer.Option(help="Put the summary between the results markers of this file, a README say.")
     ] = None,
-    docs: Annotated[Path | None, typer.Option(help="Write the whole docs page to this file.")] = None,
+    docs: Annotated[Path | None, typer.Option(help="Put the suite's section into this page.")] = None,
 ) -> None:
     """Show the main table of a finished suite, or write it where it belongs."""
-    from medtrim.experiments.report.docs_page import docs_page
-    from medtrim.experiments.report.markdown import insert_into, main_table
+    from medtrim.experiments.report.docs_page import write_docs_section
+    from medtrim.experiments.report.markdown import insert_into, main_table, summary
     from medtrim.experiments.results import read_results
-    from medtrim.types.tables import atomic_path
 
     results = read_results(folder)
     if into is not None:
-        insert_into(into, main_table(results))
+        insert_into(into, summary(results))
         out.print(f"→ {into}")
     if docs is not None:
-        with atomic_path(docs) as part:
-            part.write_text(docs_page(results), encoding="utf-8")
+        write_docs_section(results, docs)
         out.print(f"→ {docs}")
     if markdown:
         out.print(main_table(results), markup=False, soft_wrap=True)
@@ -165,11 +163,11 @@ def manifest(
     write_manifest(made, output)
     for name, count in made.counts.items():
         out.print(f"  {name}: {count:,}")
-    out.print(f"{len(made.part('judged')):,} studies to judge → {output}")
+    out.print(f"{len(made.part('judged')):,} studies to evaluate → {output}")
 
 
-@experiment.command("judge")
-def judge(
+@experiment.command("evaluate")
+def evaluate(
     manifest: Annotated[Path, typer.Argument(help="Manifest of a protocol.")],
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
     studies: Annotated[Path, typer.Argument(help="The studies table that the manifest was made from.")],
@@ -179,7 +177,7 @@ def judge(
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap and of the probes' draws.")] = 0,
     device: Annotated[str, typer.Option(help="Where the model runs.")] = "cpu",
 ) -> None:
-    """Judge a checkpoint by a protocol."""
+    """Evaluate a checkpoint by a protocol."""
     import torch
 
     from medtrim.experiments.protocols import evaluate_protocol, read_manifest

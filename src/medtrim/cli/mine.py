@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medtrim.cli.console import progress_bar, say, warn
+from medtrim.cli.console import lock_outputs, progress_bar, say, warn
 
 if TYPE_CHECKING:
     from medtrim.mining.reading import EncodedCorpus
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def mine(
+    context: typer.Context,
     annotations: Annotated[Path, typer.Argument(help="Annotations table (Parquet), as `medtrim annotate` writes.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Triplets table to write (Parquet).")],
     config: Annotated[Path | None, typer.Option(help="Mining recipe (YAML); flags override it.")] = None,
@@ -86,6 +87,7 @@ def mine(
     from medtrim.types.outputs import check_output
 
     check_output(output, annotations, config, studies)
+    lock_outputs(context, output)
     options = {
         "miner": miner,
         "semi_hard": semi_hard,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from medtrim.cli.console import progress_bar, say
+from medtrim.cli.console import lock_outputs, progress_bar, say
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def phantom(
+    context: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for studies.parquet and images/.")],
     studies: Annotated[int, typer.Option("--studies", "-n", min=1, help="How many studies.")] = 6000,
     size: Annotated[int, typer.Option(min=32, max=2048, help="Pixels along an image's edge.")] = 128,
@@ -29,6 +30,7 @@ def phantom(
 
     check_output_folder(output)
     check_output(output / "studies.parquet")
+    lock_outputs(context, output)
     start = time.perf_counter()
     with progress_bar("drawing") as progress:
         make_corpus(studies, output, seed=seed, size=size, workers=workers, progress=progress)

@@ -1,41 +1,32 @@
-"""`medtrim index | search | serve`: find similar studies."""
+"""`medtrim index | search`: find similar studies."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medtrim.cli import devices
-from medtrim.cli.console import out, progress_bar, report_rejects, say, warn
+from medtrim.cli.console import lock_outputs, out, progress_bar, quiet_loading, report_rejects, say, warn
 from medtrim.errors import ConfigError
 
 if TYPE_CHECKING:
     from medtrim.evaluation.agreement import FindingMark
     from medtrim.search.searcher import SearchResult
 
-TOKEN_VARIABLE = "MEDTRIM_TOKEN"
 COLOURS = {"agrees": "green", "conflicts": "bold red", "extra": "dim", "neutral": "default"}
 
 
-def _quiet() -> None:
-    """Keep transformers' own bars off the terminal: they say how weights load, not what the user waits for."""
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-
-
 def register(app: typer.Typer) -> None:
-    """Add `medtrim index`, `medtrim search` and `medtrim serve`."""
+    """Add `medtrim index` and `medtrim search`."""
     app.command("index")(index)
     app.command("search")(search)
-    app.command("serve")(serve)
 
 
 def index(
+    context: typer.Context,
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
     studies: Annotated[Path, typer.Argument(help="Studies table, or anything `medtrim data import` reads.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the index.")],
@@ -54,16 +45,18 @@ def index(
     strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
 ) -> None:
     """Embed studies with a trained model and make them searchable."""
+    from medtrim.types.outputs import check_output_folder
+
+    check_output_folder(output)
+    lock_outputs(context, output)
     from medtrim.data import read_corpus, select_split
     from medtrim.entities import annotate_corpus, split_sections
     from medtrim.search.index import build_index
     from medtrim.types import Provenance
-    from medtrim.types.outputs import check_output_folder
     from medtrim.types.tables import read_annotations, rejects_to_table, write_table
 
     place = devices.choose_device(device)
-    check_output_folder(output)
-    _quiet()
+    quiet_loading()
     reading = read_corpus(studies, split_sections=split_sections, patients="optional")
     chosen = select_split(reading.studies, split) if split else list(reading.studies)
     if annotations is not None:
@@ -115,80 +108,33 @@ def search(
             raise ConfigError(f"{name} must be image or text, not {value!r}")
     from medtrim.data import load_image
     from medtrim.search import Filters
+    from medtrim.search.query import Query
     from medtrim.search.searcher import Searcher
     from medtrim.search.store import StudyIndex
     from medtrim.search.wire import Answer
 
-    _quiet()
+    quiet_loading()
     searcher = Searcher.open(StudyIndex(index), device=devices.choose_device(device))
     common: dict[str, Any] = {"against": against, "k": k, "filters": Filters(disease, side)}
     if text is not None:
-        result = searcher.by_text(text, **common)
+        result = searcher.search(Query(text, **common))
     elif image is not None:
-        result = searcher.by_image(load_image(image, study_id=image.name), **common)
+        result = searcher.search(Query(image=load_image(image, study_id=image.name), **common))
     else:
-        result = searcher.by_study(study or "", using=using, **common)  # type: ignore[arg-type]
+        result = searcher.search(Query(study_id=study or "", using=using, **common))  # type: ignore[arg-type]
     if as_json:
         out.print(json.dumps(Answer.of(result).model_dump(), ensure_ascii=False), markup=False, soft_wrap=True)
     else:
         _show(result)
 
 
-def serve(
-    index: Annotated[Path, typer.Argument(help="Folder of an index.")],
-    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own demands a token.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8017,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar=TOKEN_VARIABLE, help="What every request must carry (bearer, or the password of a login)."
-        ),
-    ] = None,
-    certificate: Annotated[Path | None, typer.Option(help="TLS certificate (PEM).")] = None,
-    key: Annotated[Path | None, typer.Option(help="TLS key (PEM).")] = None,
-    max_upload: Annotated[int, typer.Option(min=1, help="Largest upload in MiB.")] = 64,
-    device: Annotated[str, typer.Option(help=devices.HELP)] = devices.AUTO,
-) -> None:
-    """Serve an index as a web page and a JSON API, for this machine unless told otherwise."""
-    from medtrim.search.guard import check_exposure, is_loopback
-
-    check_exposure(host, token or None)
-    if not is_loopback(host) and certificate is None:
-        warn("no --certificate: token, reports and images cross the network unencrypted")
-    import uvicorn
-
-    from medtrim.search.searcher import Searcher
-    from medtrim.search.server import create_app
-    from medtrim.search.store import StudyIndex
-
-    _quiet()
-    searcher = Searcher.open(StudyIndex(index), device=devices.choose_device(device))
-    app = create_app(searcher, token=token or None, max_upload=max_upload * 2**20)
-    shown = f"[{host}]" if ":" in host else host
-    say(f"{len(searcher.index)} studies at {'https' if certificate else 'http'}://{shown}:{port}  (Ctrl+C ends)")
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        limit_concurrency=64,
-        timeout_keep_alive=10,
-        ssl_certfile=os.fspath(certificate) if certificate else None,
-        ssl_keyfile=os.fspath(key) if key else None,
-    )
-
-
 def _show(result: SearchResult) -> None:
     from rich.table import Table
 
-    if result.findings:
-        from medtrim.evaluation.agreement import unmarked
-
-        say("query: " + ", ".join(mark.words for mark in unmarked(result.findings)))
+    if result.wanted:
+        say("query: " + ", ".join(asked.words for asked in result.wanted.all))
+    for notice in result.notices:
+        warn(notice.text)
     table = Table("rank", "study", "similarity", "findings", "missing", box=None, pad_edge=False)
     for rank, hit in enumerate(result.hits, start=1):
         marks = ", ".join(_coloured(mark) for mark in hit.agreement.marks)

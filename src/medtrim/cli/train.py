@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from medtrim.cli.console import err, out, progress_bar, report_rejects, say, warn
+from medtrim.cli.console import err, lock_outputs, out, progress_bar, report_rejects, say, warn
 from medtrim.types.tables import Progress
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
+    context: typer.Context,
     config: Annotated[Path | None, typer.Argument(help="Recipe (YAML); flags override it.")] = None,
     recipe: Annotated[
         str | None, typer.Option(help="Packaged recipe to start from: tiny-cpu, paper or single-gpu.")
@@ -87,7 +88,7 @@ def train(
         _dry_run(check_config(config, flags=given, settings=settings or []))
         return
     read = load_config(config, merge(parse_overrides(given), parse_overrides(settings or [])))
-    result = _run(read, resume=resume)
+    result = _run(context, read, resume=resume)
     if os.environ.get("RANK", "0") != "0":
         return
     _summary(result)
@@ -96,8 +97,7 @@ def train(
 
 def _dry_run(checked: CheckedConfig) -> None:
     from medtrim.errors import MedTrimError
-    from medtrim.training.preflight import dry_run
-    from medtrim.training.problems import find_problems
+    from medtrim.training.preflight import dry_run, find_problems
 
     config, problems = checked.config, list(checked.problems)
     if config is not None:
@@ -145,32 +145,35 @@ def _show(config: TrainConfig, found: DryRun) -> None:
 
 
 def _normals(share: float | None, dealt: float) -> str:
-    """Share of the studies in which the score sees no disease, and how many of them an epoch deals."""
+    """Share of the studies in which the score sees no disease, and how many of them an epoch takes."""
     if share is None:
         return "unknown"
-    return f"{share:.0%}" + (f", of which an epoch deals {dealt:.0%}" if dealt < 1 else "")
+    return f"{share:.0%}" + (f", of which an epoch takes {dealt:.0%}" if dealt < 1 else "")
 
 
 def _mib(count: int) -> str:
     return f"{count / 2**20:,.0f} MiB"
 
 
-def _run(config: TrainConfig, *, resume: bool) -> TrainResult:
+def _run(context: typer.Context, config: TrainConfig, *, resume: bool) -> TrainResult:
     from medtrim.errors import ModelError
     from medtrim.experiments.validation import make_validator
     from medtrim.training import train as run
-    from medtrim.training.hub import hub_problems
-    from medtrim.training.resuming import check_resumable
+    from medtrim.training.checkpoints import check_resumable
+    from medtrim.training.preflight import hub_problems
     from medtrim.types.outputs import check_output_folder
 
     check_output_folder(config.out)
+    # Of several processes that torchrun started, the first does the talking, and holds the lock for all.
+    first = os.environ.get("RANK", "0") == "0"
+    if first:
+        lock_outputs(context, config.out)
     if resume:
         check_resumable(config)
     if absent := hub_problems(config):
         raise ModelError("; ".join(absent))
     evaluate = make_validator(config) if config.evaluation.every else None
-    if os.environ.get("RANK", "0") != "0":
-        # Of several processes that torchrun started, the first does the talking.
+    if not first:
         return run(config, resume=resume, evaluate=evaluate)
     shown: dict[str, str] = {"note": ""}
 

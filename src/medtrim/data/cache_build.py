@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,9 +22,9 @@ from medtrim.data.cache_index import (
     write_index,
 )
 from medtrim.data.images import FITS, Fit, decode_square, read_source, strict_decoding
-from medtrim.errors import ConfigError, ImageError, TableError
+from medtrim.errors import ConfigError, ImageError
 from medtrim.types import Reject, Study
-from medtrim.types.outputs import check_output_folder, writing
+from medtrim.types.outputs import check_output_folder, sole_writer, writing
 from medtrim.types.tables import Progress, check_unique, no_progress
 
 _BLOCK = 256
@@ -85,8 +84,9 @@ def update_cache(
         `CacheUpdate`; a study without a usable image is among its rejects and not in the cache.
 
     Raises:
-        ConfigError: size or fit is out of range, the cache was made with another, or `path` cannot be written to.
-        TableError: study ids repeat, another process is building this cache, or the disk is full.
+        ConfigError: size or fit is out of range, the cache was made with another, `path` cannot be written to, or
+            another process is building this cache.
+        TableError: study ids repeat, or the disk is full.
     """
     if size < 1 or fit not in FITS:
         raise ConfigError(f"image cache: size {size} must be at least 1 and fit {fit!r} one of {', '.join(FITS)}")
@@ -95,7 +95,7 @@ def update_cache(
     check_output_folder(folder)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with _sole_builder(folder), strict_decoding():
+    with sole_writer(folder), strict_decoding():
         entries, next_row = _known(folder, made)
         jobs, rejects = _jobs(studies, entries, every_image=every_image)
         builder = _Builder(folder, Path(root), made, next_row)
@@ -221,16 +221,3 @@ def _known(folder: Path, made: CacheFormat) -> tuple[dict[tuple[str, int], Cache
     indexed = found[1] if found else []
     entries = {e.key: e for e in [*indexed, *read_journal(folder)] if e.row < complete}
     return entries, complete
-
-
-@contextmanager
-def _sole_builder(folder: Path) -> Iterator[None]:
-    """Hold the cache's lock; the system lets go of it when the process ends, however it ends."""
-    import fcntl
-
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TableError(f"another process is building the image cache in {folder}") from error
-        yield

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from medtrim.data.images import decode, read_source, strict_decoding
 from medtrim.data.limits import DEFAULT_LIMITS, ImageLimits
+from medtrim.data.views import with_images
 from medtrim.errors import ImageError
 from medtrim.types import Reject, Study
 from medtrim.types.tables import Progress, no_progress
@@ -49,9 +50,9 @@ def check_images(
             outcomes = pool.map(lambda study: _problems(study, Path(root), limits), block)
             for study, problems in zip(block, outcomes, strict=True):
                 rejects += [Reject(study.study_id, Path(i).name, reason) for i, reason in problems.items()]
-                images = tuple(image for image in study.images if image not in problems)
-                if images:
-                    kept.append(replace(study, images=images))
+                usable = [i for i, image in enumerate(study.images) if image not in problems]
+                if usable:
+                    kept.append(study if len(usable) == len(study.images) else with_images(study, usable))
                 elif not study.images:
                     rejects.append(Reject(study.study_id, "", "study has no image"))
             progress(min(start + _BLOCK, len(studies)), len(studies))

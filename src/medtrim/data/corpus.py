@@ -1,23 +1,30 @@
-"""One way in for every corpus: tables, folders of reports, Open-i's XML, MIMIC-CXR and CheXpert Plus."""
+"""One way in for every corpus: tables, folders of reports, Open-i's XML, MIMIC-CXR, the archives of `layouts/`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
 
-from medtrim.data.chexpert_plus import is_chexpert_plus, read_chexpert_plus
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medtrim.data.archive import read_archive
+from medtrim.data.layout import detect, layout_names, load_layout
 from medtrim.data.mimic import is_mimic, read_mimic
 from medtrim.data.openi import ARCHIVES, read_openi
+from medtrim.data.picture_store import PictureStore
 from medtrim.data.raw import CorpusReading, Patients, RawRecord, SplitSections, assemble
-from medtrim.data.rows import read_rows, table_suffix
+from medtrim.data.rows import PARQUET, table_suffix
 from medtrim.data.table import read_table_records
 from medtrim.data.text_folder import read_text_folder
+from medtrim.data.views import VIEWS, View, choose_view
 from medtrim.errors import ConfigError, TableError
+from medtrim.types import Provenance, Reject, Study
 
-Layout = Literal["auto", "table", "text", "openi", "mimic-cxr", "chexpert-plus"]
-LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+Layout = str
+NO_IMAGE = "no image was found"
+LAYOUTS: tuple[str, ...] = ("auto", "table", "text", "openi", "mimic-cxr", *layout_names())
 
 
 def read_corpus(
@@ -27,23 +34,29 @@ def read_corpus(
     layout: Layout = "auto",
     columns: Mapping[str, str] | None = None,
     image_root: Path | str | None = None,
+    report_root: Path | str | None = None,
     patients: Patients = "required",
+    view: View = "all",
     encoding: str = "utf-8",
+    pictures: PictureStore | None = None,
 ) -> CorpusReading:
     """Read a corpus of reports (and image paths) into studies; whatever cannot be used is a reject with its reason.
 
     Args:
-        path: a table (`.csv`, `.tsv`, `.jsonl`, `.json`, `.parquet`), a folder of `.txt` reports, Open-i's reports
-            as a folder of `.xml` or a tar archive, or MIMIC-CXR's root folder.
+        path: a table (`.csv`, `.tsv`, `.xlsx`, `.jsonl`, `.json`, `.parquet`), a folder of `.txt` reports, Open-i's
+            reports as a folder of `.xml` or a tar archive, or the root folder or table of a public archive.
         split_sections: finds the findings and impression sections; needed where reports come whole.
         layout: what `path` is; `auto` looks.
         columns: field (`study_id`, `patient_id`, `images`, `view`, `findings`, `impression`, `text`, `split`) →
             column of the table, where the names differ from the usual ones.
         image_root: folder that relative image paths start from; they become absolute. Without it they stay as
             they are, relative to the corpus's folder.
+        report_root: folder with MIMIC-CXR's reports, where they lie apart from the images.
         patients: `required` rejects studies without a patient; `optional` leaves them empty; `study` takes each
             study for a patient of its own.
+        view: keep images of that view only; a study that has images, but none of it, is rejected.
         encoding: of text files; a byte-order mark takes precedence.
+        pictures: where images go that the table holds itself; such rows are rejected without.
 
     Raises:
         TableError: the path is missing or holds no corpus, or the table lacks columns.
@@ -52,49 +65,83 @@ def read_corpus(
     path = Path(path)
     if layout not in LAYOUTS:
         raise ConfigError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
+    if view not in VIEWS:
+        raise ConfigError(f"view must be one of {', '.join(VIEWS)}, not {view!r}")
     if not path.exists():
         raise TableError(f"{path} does not exist")
     layout = _detect(path, columns) if layout == "auto" else layout
-    records = _records(path, layout, columns, image_root, patients, encoding)
-    reading = assemble(records, split_sections=split_sections, patients=patients)
+    root = Path(image_root).absolute() if image_root is not None else None
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    empty_reports = labels_only = False
+    records: Sequence[RawRecord]
+    if layout == "openi":
+        records = list(read_openi(path, image_root=root))
+    elif layout == "text":
+        records = list(read_text_folder(path, encoding=encoding))
+    elif layout == "mimic-cxr":
+        records, warnings = read_mimic(
+            path, report_root=Path(report_root) if report_root else None, encoding=encoding
+        )
+    elif layout == "table":
+        records = read_table_records(path, columns=columns, patients=patients, encoding=encoding, pictures=pictures)
+        empty_reports = _is_studies_table(path)
+    else:
+        described = load_layout(layout)
+        records = read_archive(path, described, image_root=root, encoding=encoding)
+        notes = (described.note,) if described.note else ()
+        labels_only = described.labels_only
+        empty_reports = described.empty_reports
+    reading = assemble(records, split_sections=split_sections, patients=patients, empty_reports=empty_reports)
     if not reading.studies and not reading.rejects:
         raise TableError(f"{path} holds no record")
-    if image_root is None:
-        return reading
-    root = Path(image_root).absolute()
-    rooted = tuple(replace(s, images=tuple(str(root / image) for image in s.images)) for s in reading.studies)
-    return CorpusReading(rooted, reading.rejects)
+    found = _finished(reading, view, root, reports=not labels_only)
+    return replace(found, warnings=(*warnings, *found.warnings), notes=notes)
 
 
-def _records(
-    path: Path,
-    layout: Layout,
-    columns: Mapping[str, str] | None,
-    image_root: Path | str | None,
-    patients: Patients,
-    encoding: str,
-) -> Iterable[RawRecord]:
-    if layout == "openi":
-        return read_openi(path, images=image_root is not None)
-    if layout == "text":
-        return read_text_folder(path, encoding=encoding)
-    if layout == "mimic-cxr":
-        return read_mimic(path, encoding=encoding)
-    if layout == "chexpert-plus":
-        return read_chexpert_plus(path, image_root=Path(image_root) if image_root else None, encoding=encoding)
-    return read_table_records(path, columns=columns, patients=patients, encoding=encoding)
+def _finished(reading: CorpusReading, view: View, root: Path | None, *, reports: bool) -> CorpusReading:
+    """`reading` with the images of `view`, below `root` where there is one, and what is missing from all of it."""
+    studies: list[Study] = []
+    rejects = list(reading.rejects)
+    for study in reading.studies:
+        chosen = choose_view(study, view)
+        if isinstance(chosen, Reject):
+            rejects.append(chosen)
+        elif root is None:
+            studies.append(chosen)
+        else:
+            studies.append(replace(chosen, images=tuple(str(root / image) for image in chosen.images)))
+    missing = []
+    if reports and reading.studies and not any(s.report for s in reading.studies):
+        missing.append("no report was found")
+    if reading.studies and not any(s.images for s in reading.studies):
+        missing.append(NO_IMAGE)
+    return CorpusReading(tuple(studies), tuple(rejects), tuple(missing))
+
+
+def _is_studies_table(path: Path) -> bool:
+    """Whether `path` is a studies table of MedTrim's, whose studies were looked at when it was made."""
+    if path.suffix.lower() not in PARQUET:
+        return False
+    try:
+        made = Provenance.from_metadata(pq.read_schema(path).metadata)
+    except (pa.ArrowInvalid, OSError):
+        return False
+    return made is not None and made.kind == "studies"
 
 
 def _detect(path: Path, columns: Mapping[str, str] | None) -> Layout:
-    if path.is_file():
-        if path.name.lower().endswith(ARCHIVES):
-            return "openi"
+    if not path.is_dir() and path.name.lower().endswith(ARCHIVES):
+        return "openi"
+    if path.is_dir() and is_mimic(path):
+        return "mimic-cxr"
+    # A mapping by hand means that the table is to be read as the user says.
+    if not columns and (found := detect(path)):
+        return found
+    if not path.is_dir():
         if not table_suffix(path):
             raise TableError(f"{path}: neither a table nor an archive of reports")
-        # A mapping by hand means that the table is to be read as the user says.
-        return "chexpert-plus" if not columns and is_chexpert_plus(read_rows(path).columns) else "table"
-    if is_mimic(path):
-        return "mimic-cxr"
+        return "table"
     if next(path.rglob("*.xml"), None) is not None:
         return "openi"
     if next(path.rglob("*.txt"), None) is not None:

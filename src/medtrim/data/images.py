@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from medtrim.data.limits import DEFAULT_LIMITS, ImageLimits, check_content, check_shape
+from medtrim.data.boundary import UnusableError, file_bytes
+from medtrim.data.limits import DEFAULT_LIMITS, TORN_FILE, ImageLimits, check_content, check_shape
 from medtrim.data.window import to_uint8
 from medtrim.errors import ConfigError, ImageError
 
@@ -21,7 +22,10 @@ Fit = Literal["pad", "crop"]
 FITS: tuple[Fit, ...] = ("pad", "crop")
 Gray = NDArray[np.uint8]
 
-_DICOM_PREAMBLE = 132
+# Pillow chooses the decoder by content, and some of its decoders start other programs (EPS runs Ghostscript).
+IMAGE_FORMATS = ("PNG", "JPEG", "TIFF")
+# Old DICOM files begin with their first element, of group 0002 or 0008, little endian.
+_DICOM_WITHOUT_PREAMBLE = (b"\x02\x00", b"\x08\x00")
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that stays at least this many times the size wanted.
 _DRAFT_MARGIN = 2
 _WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
@@ -66,23 +70,19 @@ def load_square(
 def strict_decoding() -> Iterator[None]:
     """Turn Pillow's warning about decompression bombs into its error; call once around threads that decode."""
     with warnings.catch_warnings():
+        # Both quote values of the patient's file; what cannot be decoded is an error all the same.
+        warnings.filterwarnings("ignore", module="pydicom")
+        warnings.filterwarnings("ignore", module="PIL", category=UserWarning)
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", module="pydicom")  # its warnings quote values of the patient's file
         yield
 
 
 def read_source(path: Path | str, *, study_id: str, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
     """The bytes of an image file."""
-    path = Path(path)
     try:
-        size = path.stat().st_size
-        if size > limits.max_bytes:
-            raise ImageError(study_id, f"image file has {size:,} bytes, more than the {limits.max_bytes:,} allowed")
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError(study_id, "image file is missing") from error
-    except OSError as error:
-        raise ImageError(study_id, f"image file cannot be read ({error.strerror})") from error
+        content = file_bytes(Path(path), largest=limits.max_bytes, what="image file")
+    except UnusableError as error:
+        raise ImageError(study_id, str(error)) from error
     if not content:
         raise ImageError(study_id, "image file is empty")
     return content
@@ -125,22 +125,26 @@ def fit_square(gray: Gray, size: int, *, fit: Fit = "pad") -> Gray:
 
 
 def _decode(content: bytes, study_id: str, limits: ImageLimits, *, draft: int) -> Gray:
-    if content[_DICOM_PREAMBLE - 4 : _DICOM_PREAMBLE] == b"DICM":
+    if content[128:132] == b"DICM" or content[:2] in _DICOM_WITHOUT_PREAMBLE:
         from medtrim.data.dicom import decode_dicom  # pydicom takes a while to import, and most corpora need none
 
         return decode_dicom(content, study_id=study_id, limits=limits)
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
             check_shape(*image.size, limits=limits, study_id=study_id)
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1:
+                raise ImageError(study_id, f"image file holds {frames} frames, one expected")
             if draft:
                 # The sides' ratio is bounded, so a draft at least `draft` on the short side stays small.
                 image.draft("L", (draft, draft))
             return _gray(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
-        raise ImageError(study_id, "file is no image in a known format") from error
+        known = ", ".join((*IMAGE_FORMATS, "DICOM"))
+        raise ImageError(study_id, f"file is no image in a known format ({known})") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(study_id, f"image has more than the {limits.max_pixels:,} pixels allowed") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, *TORN_FILE) as error:
         raise ImageError(study_id, f"image cannot be decoded ({error})") from error
 
 

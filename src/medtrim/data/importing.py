@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medtrim.data.check import check_images
-from medtrim.data.corpus import Layout, read_corpus
+from medtrim.data.corpus import NO_IMAGE, Layout, read_corpus
 from medtrim.data.limits import DEFAULT_LIMITS, ImageLimits
+from medtrim.data.picture_store import PictureStore
 from medtrim.data.raw import CorpusReading, Patients, SplitSections
-from medtrim.data.splits import DEFAULT_FRACTIONS, assign_splits
+from medtrim.data.splits import DEFAULT_FRACTIONS, assign_splits, check_splits
+from medtrim.data.views import View
 from medtrim.errors import TableError
 from medtrim.types import Provenance, Reject, Study
-from medtrim.types.outputs import check_output
+from medtrim.types.outputs import check_output, sole_writer
 from medtrim.types.tables import Progress, no_progress, rejects_to_table, studies_to_table, write_table
 
 
@@ -32,6 +34,7 @@ class ImportOptions:
     layout: Layout = "auto"
     columns: Mapping[str, str] = field(default_factory=dict)
     patients: Patients = "required"
+    view: View = "all"
     encoding: str = "utf-8"
     reports_only: bool = False
     check: bool = True
@@ -51,11 +54,14 @@ def import_corpus(
     *,
     split_sections: SplitSections,
     image_root: Path | str | None = None,
+    report_root: Path | str | None = None,
     options: ImportOptions | None = None,
     workers: int | None = None,
     progress: Progress = no_progress,
 ) -> CorpusReading:
     """Read `source`, check its images, assign splits, and write the studies table `output`.
+
+    Images that the table holds itself go to `studies.images/` beside `studies.parquet`.
 
     Relative image paths start from `image_root`, or else from the folder of `source`. In the table they are
     relative to `output`'s folder where the images lie below it, absolute elsewhere. Rejects go to
@@ -63,24 +69,43 @@ def import_corpus(
 
     Raises:
         TableError: as `read_corpus`, or nothing usable is left.
-        ConfigError: the studies or their rejects would overwrite `source`, or cannot be written.
+        ConfigError: the studies or their rejects would overwrite `source`, cannot be written, or are being written
+            by another process.
     """
     options = options or ImportOptions()
     source, output = Path(source), Path(output)
     check_output(output, source)
     check_output(rejects_path(output), source)
-    root = Path(image_root) if image_root is not None else source if source.is_dir() else source.parent
-    reading = read_corpus(
-        source,
-        split_sections=split_sections,
-        layout=options.layout,
-        columns=options.columns,
-        image_root=image_root,
-        patients=options.patients,
-        encoding=options.encoding,
-    )
+    with sole_writer(output, rejects_path(output)):
+        reading = read_corpus(
+            source,
+            split_sections=split_sections,
+            layout=options.layout,
+            columns=options.columns,
+            image_root=image_root,
+            report_root=report_root,
+            patients=options.patients,
+            view=options.view,
+            encoding=options.encoding,
+            pictures=PictureStore(output.absolute().with_suffix(".images")),
+        )
+        root = Path(image_root) if image_root is not None else source if source.is_dir() else source.parent
+        return _finish(reading, source, output, root, options, workers, progress)
+
+
+def _finish(
+    reading: CorpusReading,
+    source: Path,
+    output: Path,
+    root: Path,
+    options: ImportOptions,
+    workers: int | None,
+    progress: Progress,
+) -> CorpusReading:
+    """Check images, assign splits and write both tables."""
     studies: Sequence[Study] = reading.studies
     rejects = list(reading.rejects)
+    warnings = [w for w in reading.warnings if not (options.reports_only and w == NO_IMAGE)]
     if options.reports_only:
         studies = [replace(s, images=()) for s in studies]
     elif options.check and any(s.images for s in studies):
@@ -95,9 +120,11 @@ def import_corpus(
         raise TableError(f"no usable study in {source} ({reasons}); all reasons are in {rejects_path(output)}")
     if options.fractions is not None:
         studies = assign_splits(studies, fractions=options.fractions, seed=options.seed)
+    else:
+        check_splits(studies)
     studies = [replace(s, images=tuple(_placed(root / i, output.parent) for i in s.images)) for s in studies]
     write_table(studies_to_table(studies), output, _provenance("studies", options))
-    return CorpusReading(tuple(studies), tuple(rejects))
+    return replace(reading, studies=tuple(studies), rejects=tuple(rejects), warnings=tuple(warnings))
 
 
 def _write_rejects(rejects: list[Reject], output: Path, options: ImportOptions) -> None:
@@ -119,6 +146,7 @@ def _provenance(kind: str, options: ImportOptions) -> Provenance:
         "layout": options.layout,
         "columns": dict(options.columns),
         "patients": options.patients,
+        "view": options.view,
         "encoding": options.encoding,
         "fractions": dict(options.fractions) if options.fractions is not None else None,
     }

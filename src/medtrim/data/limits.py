@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,15 +22,19 @@ class ImageLimits:
         max_pixels: largest allowed area, checked in the header before anything is decoded.
         max_aspect: largest allowed ratio of the sides.
         max_bytes: largest allowed file.
+        chest_only: refuse DICOM files whose modality or body part says that they are no chest radiograph.
     """
 
     min_side: int = 16
     max_pixels: int = 80_000_000
     max_aspect: float = 5.0
     max_bytes: int = 512 * 2**20
+    chest_only: bool = True
 
 
 DEFAULT_LIMITS = ImageLimits()
+# What decoders raise beside their own errors when the fields of a file contradict each other.
+TORN_FILE = (TypeError, LookupError, ArithmeticError, AttributeError, struct.error)
 
 
 def check_shape(width: int, height: int, *, limits: ImageLimits, study_id: str) -> None:

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from medtrim.data.boundary import UnusableError, check_text
+from medtrim.data.views import IMAGE_VIEWS, frontal_first, views_of
 from medtrim.errors import ConfigError
 from medtrim.types import Reject, Sections, Study
 
 SplitSections = Callable[[str], Sections]
 Patients = Literal["required", "optional", "study"]
 PATIENTS: tuple[Patients, ...] = ("required", "optional", "study")
-
-# Cells that writers of tables leave where there is nothing.
-EMPTY_CELLS = frozenset({"", "nan", "none", "null", "n/a", "na", "<na>", "nat"})
 SPLIT_NAMES: Mapping[str, str] = {
     "training": "train",
     "valid": "val",
@@ -27,13 +26,20 @@ SPLIT_NAMES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
-    """One row or file as found. `text` is a whole report; `problem` says why the record cannot be used at all."""
+    """One row or file as found.
+
+    Attributes:
+        views: of each image, or empty where none is known; `view` is then the study's.
+        text: a whole report, whose sections are still to be found.
+        problem: why the record cannot be used at all.
+    """
 
     source: str
     study_id: str = ""
     patient_id: str = ""
     images: tuple[str, ...] = ()
     view: str = ""
+    views: tuple[str, ...] = ()
     findings: str = ""
     impression: str = ""
     text: str = ""
@@ -44,20 +50,17 @@ class RawRecord:
 
 @dataclass(frozen=True, slots=True)
 class CorpusReading:
-    """The usable studies in the order of their source, and every record that could not be used."""
+    """The usable studies in the order of their source, and every record that could not be used.
+
+    Attributes:
+        warnings: what was expected of the whole and is missing: images, reports, an official split.
+        notes: what a user of the archive should know.
+    """
 
     studies: tuple[Study, ...]
     rejects: tuple[Reject, ...]
-
-
-def cell(value: object) -> str:
-    """A table cell as text, trimmed: NaN, None and their spellings are empty, 5.0 is "5"."""
-    if value is None or value != value:  # NaN alone differs from itself
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    text = str(value).strip()
-    return "" if text.lower() in EMPTY_CELLS else text
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def split_name(name: str) -> str:
@@ -66,12 +69,19 @@ def split_name(name: str) -> str:
 
 
 def assemble(
-    records: Iterable[RawRecord], *, split_sections: SplitSections | None, patients: Patients
+    records: Iterable[RawRecord],
+    *,
+    split_sections: SplitSections | None,
+    patients: Patients,
+    empty_reports: bool = False,
 ) -> CorpusReading:
     """Studies of `records`, each record either in a study or among the rejects.
 
-    Rows that repeat a study with the same patient and report but another image are its further images. Any
-    other repetition of a study id is rejected; the first occurrence stays.
+    Rows that repeat a study with the same patient and report but another image are its further images, frontal ones
+    first. Any other repetition of a study id is rejected; the first occurrence stays.
+
+    Args:
+        empty_reports: take studies without a report, as archives of labels have them.
     """
     if patients not in PATIENTS:
         raise ConfigError(f"patients must be one of {', '.join(PATIENTS)}, not {patients!r}")
@@ -79,7 +89,7 @@ def assemble(
     sources: dict[str, str] = {}
     rejects: list[Reject] = []
     for record in records:
-        outcome = _study(record, split_sections, patients)
+        outcome = _study(record, split_sections, patients, empty_reports)
         if isinstance(outcome, str):
             rejects.append(Reject(record.study_id, record.source, outcome))
             continue
@@ -87,14 +97,16 @@ def assemble(
         if first is None:
             studies[outcome.study_id], sources[outcome.study_id] = outcome, record.source
         elif _same_study(first, outcome):
-            studies[outcome.study_id] = replace(first, images=first.images + outcome.images)
+            studies[outcome.study_id] = _merged(first, outcome)
         else:
             reason = f"duplicate study id, first at {sources[outcome.study_id]}"
             rejects.append(Reject(record.study_id, record.source, reason))
-    return CorpusReading(tuple(studies.values()), tuple(rejects))
+    return CorpusReading(tuple(frontal_first(s) for s in studies.values()), tuple(rejects))
 
 
-def _study(record: RawRecord, split_sections: SplitSections | None, patients: Patients) -> Study | str:
+def _study(
+    record: RawRecord, split_sections: SplitSections | None, patients: Patients, empty_reports: bool
+) -> Study | str:
     """The study that `record` describes, or why there is none."""
     if record.problem:
         return record.problem
@@ -104,26 +116,31 @@ def _study(record: RawRecord, split_sections: SplitSections | None, patients: Pa
     if patients == "required" and not patient_id:
         return "no patient id"
     findings, impression = record.findings.strip(), record.impression.strip()
-    if not findings and not impression:
-        if not record.text.strip():
-            return "empty report"
+    if not findings and not impression and record.text.strip():
         if split_sections is None:
             raise ConfigError("the corpus holds whole reports: pass split_sections to find their sections")
         sections = split_sections(record.text)
         findings, impression = sections.findings.strip(), sections.impression.strip()
-    if not findings and not impression:
-        return "report has neither a findings nor an impression section"
-    if "\x00" in findings or "\x00" in impression:
-        return "report holds NUL characters: wrong encoding"
+        if not findings and not impression:
+            return "report has neither a findings nor an impression section"
+    elif not findings and not impression and not empty_reports:
+        return "empty report"
+    try:
+        check_text("".join((record.study_id, patient_id, findings, impression, record.view, *record.images)))
+    except UnusableError as error:
+        return str(error)
+    labels = dict(record.labels)
+    if any(record.views):
+        labels[IMAGE_VIEWS] = list(record.views)
     return Study(
         study_id=record.study_id,
         patient_id=patient_id,
         images=record.images,
-        view=record.view,
+        view=record.views[0] if record.views else record.view,
         findings=findings,
         impression=impression,
         split=split_name(record.split),
-        labels=dict(record.labels),
+        labels=labels,
     )
 
 
@@ -135,3 +152,12 @@ def _same_study(first: Study, other: Study) -> bool:
         and bool(other.images)
         and not set(first.images) & set(other.images)
     )
+
+
+def _merged(first: Study, other: Study) -> Study:
+    """`first` with the images of `other` behind its own."""
+    labels = dict(first.labels)
+    views = [*views_of(first), *views_of(other)]
+    if any(views):
+        labels[IMAGE_VIEWS] = views
+    return replace(first, images=first.images + other.images, labels=labels)

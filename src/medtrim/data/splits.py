@@ -53,6 +53,11 @@ def check_patient_overlap(studies: Iterable[Study]) -> None:
     _given(studies)
 
 
+def check_splits(studies: Iterable[Study]) -> None:
+    """Raise a `TableError` if a patient has studies in two splits; studies without a patient are passed over."""
+    _given(s for s in studies if s.patient_id)
+
+
 def check_patients_named(studies: Iterable[Study]) -> None:
     """Raise a `TableError` if a study has no patient id: without it nobody can tell whether splits overlap."""
     nameless = [s.study_id for s in studies if not s.patient_id]

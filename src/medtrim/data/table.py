@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -9,12 +11,17 @@ from typing import Any
 
 import pyarrow as pa
 
+from medtrim.data.boundary import EMPTY_CELLS, UnusableError, cell_text, path_text
 from medtrim.data.columns import ColumnMap, map_columns
-from medtrim.data.raw import EMPTY_CELLS, Patients, RawRecord, cell
-from medtrim.data.rows import Row, decoding_problem, read_rows
+from medtrim.data.picture_store import PictureStore
+from medtrim.data.raw import Patients, RawRecord
+from medtrim.data.rows import Row, read_rows
 from medtrim.types import schemas
 
 _IMAGE_SEPARATOR = "|"
+# What counts as a number in a text table: no "007", no "1_000", no digits of other scripts, as Python would take.
+_WHOLE = re.compile(r"0|-?[1-9][0-9]*")
+_NUMBER = re.compile(r"[+-]?(?:0|[1-9][0-9]*)?(?:\.[0-9]+|(?<=[0-9])\.?)(?:[eE][+-]?[0-9]+)?")
 
 
 def read_table_records(
@@ -23,38 +30,49 @@ def read_table_records(
     columns: Mapping[str, str] | None = None,
     patients: Patients = "required",
     encoding: str = "utf-8",
+    pictures: PictureStore | None = None,
 ) -> list[RawRecord]:
     """Records of a table file; see `rows.read_rows` for the formats and `columns.map_columns` for the columns.
 
-    A cell of `images` is a list (Parquet, JSON), or paths with `|` between them. Without a study column, the
-    image's file name without its suffix names the study, or its whole path where file names repeat.
+    A cell of `images` is a list (Parquet, JSON), or paths with `|` between them; Hugging Face's image columns hold
+    the files themselves, which go to `pictures`. Without a study column, the image's file name without its suffix
+    names the study, or its whole path where file names repeat.
     """
     table = read_rows(path, encoding=encoding)
     mapping = map_columns(table.columns, columns=columns, patients=patients, table=path.name)
-    records = [record_of(row, mapping) for row in table.rows]
+    records = [record_of(row, mapping, pictures=pictures) for row in table.rows]
     if "study_id" not in mapping.fields:
         records = list(_named_by_image(records))
     return with_tidy_labels(records, textual=not table.typed)
 
 
-def record_of(row: Row, mapping: ColumnMap) -> RawRecord:
-    """One row as a record."""
+def record_of(row: Row, mapping: ColumnMap, *, pictures: PictureStore | None = None) -> RawRecord:
+    """One row as a record; `problem` says what of it cannot be used."""
 
     def value(field: str) -> Any:
         return row.cells.get(mapping.fields.get(field, ""))
 
     problem = row.problem
-    texts = {field: cell(value(field)) for field in ("findings", "impression", "text")}
-    if not problem:
-        problem = decoding_problem("".join(texts.values()))
-    study_id = cell(value("study_id"))
+    texts: dict[str, str] = {}
+    for field in ("study_id", "patient_id", "view", "split", "findings", "impression", "text"):
+        try:
+            # A view may be given for each image.
+            given = value(field)
+            texts[field] = "" if field == "view" and isinstance(given, list | tuple) else cell_text(given)
+        except UnusableError as error:
+            texts[field] = ""
+            problem = problem or f"{mapping.fields[field]}: {error}"
+    images: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
+    try:
+        images = _images(value("images"), pictures)
+        views = _views(value("view"), len(images))
+    except UnusableError as error:
+        problem = problem or f"image: {error}"
     return RawRecord(
         source=row.source,
-        study_id="" if decoding_problem(study_id) else study_id,
-        patient_id=cell(value("patient_id")),
-        images=_images(value("images")),
-        view=cell(value("view")),
-        split=cell(value("split")),
+        images=images,
+        views=views,
         labels={_label_name(name): row.cells.get(name) for name in mapping.labels},
         problem=problem,
         **texts,
@@ -66,13 +84,34 @@ def _label_name(name: str) -> str:
     return f"source_{name}" if name in schemas.STUDIES.names else name
 
 
-def _images(value: Any) -> tuple[str, ...]:
-    parts = value if isinstance(value, list | tuple) else cell(value).split(_IMAGE_SEPARATOR)
-    return tuple(text for text in map(cell, parts) if text)
+def _images(value: Any, pictures: PictureStore | None) -> tuple[str, ...]:
+    if isinstance(value, list | tuple):
+        parts = value
+    elif isinstance(value, bytes | dict):
+        parts = [value]
+    else:
+        parts = path_text(value).split(_IMAGE_SEPARATOR)
+    found = []
+    for part in parts:
+        if isinstance(part, bytes | dict):
+            if pictures is None:
+                raise UnusableError("the table holds the image itself; `medtrim data import` writes it to a file")
+            found.append(pictures.keep(part))
+        else:
+            found.append(path_text(part))
+    return tuple(path for path in found if path)
+
+
+def _views(value: Any, images: int) -> tuple[str, ...]:
+    """The view of each image where the cell is a list of as many, or has as many parts with `|` between them."""
+    listed = value if isinstance(value, list | tuple) else cell_text(value).split(_IMAGE_SEPARATOR)
+    if len(listed) != images or (len(listed) == 1 and not isinstance(value, list | tuple)):
+        return ()
+    return tuple(cell_text(view) for view in listed)
 
 
 def _named_by_image(records: list[RawRecord]) -> Iterator[RawRecord]:
-    paths = [PurePosixPath(r.images[0].replace("\\", "/")) if r.images else None for r in records]
+    paths = [PurePosixPath(r.images[0]) if r.images else None for r in records]
     stems = [p.stem for p in paths if p is not None]
     unique = len(set(stems)) == len(stems)
     for record, path in zip(records, paths, strict=True):
@@ -95,27 +134,35 @@ def with_tidy_labels(records: Iterable[RawRecord], *, textual: bool) -> list[Raw
 def _tidy(values: list[object], *, textual: bool) -> list[object]:
     empty = [v is None or v != v or (isinstance(v, str) and v.strip().lower() in EMPTY_CELLS) for v in values]
     kept = [v for v, gone in zip(values, empty, strict=True) if not gone]
-    if textual:
+    if textual and all(isinstance(v, str) for v in kept):
         kept = _numbers([str(v).strip() for v in kept])
     else:
-        try:
-            pa.array(kept)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            kept = [str(v) for v in kept]
+        kept = _one_type(kept)
     filled = iter(kept)
     return [None if gone else next(filled) for gone in empty]
 
 
+def _one_type(values: list[object]) -> list[object]:
+    """`values` as they are where Parquet can hold them in one column, otherwise as text."""
+    try:
+        kind = pa.array(values).type
+        if not _storable(kind):
+            raise pa.ArrowInvalid("a type that Parquet cannot hold")
+    except (pa.ArrowException, OverflowError, ValueError, TypeError):
+        return [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str) for v in values]
+    return values
+
+
+def _storable(kind: pa.DataType) -> bool:
+    """Whether Parquet takes the type: no object without fields."""
+    if pa.types.is_struct(kind) and kind.num_fields == 0:
+        return False
+    return all(_storable(kind.field(i).type) for i in range(kind.num_fields))
+
+
 def _numbers(texts: list[str]) -> list[object]:
-    try:
-        whole = [int(t) for t in texts]
-        if [str(n) for n in whole] == texts and all(-(2**63) <= n < 2**63 for n in whole):
-            return list(whole)
-    except ValueError:
-        pass
-    if any(len(t) > 1 and t[0] == "0" and t[1].isdigit() for t in texts):
-        return list(texts)
-    try:
+    if all(_WHOLE.fullmatch(t) for t in texts) and all(-(2**63) <= int(t) < 2**63 for t in texts):
+        return [int(t) for t in texts]
+    if all(_NUMBER.fullmatch(t) for t in texts):
         return [float(t) for t in texts]
-    except ValueError:
-        return list(texts)
+    return list(texts)

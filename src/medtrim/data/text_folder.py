@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from medtrim.data.boundary import LARGEST_REPORT, UnusableError, decoded, file_bytes
 from medtrim.data.raw import RawRecord
-from medtrim.errors import TableError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm", ".dicom", ".tif", ".tiff")
 _PATIENT = re.compile(r"p\d{3,}", re.IGNORECASE)
@@ -30,17 +29,9 @@ def read_text(file: Path, encoding: str) -> ReportText:
         TableError: there is no such encoding.
     """
     try:
-        codec = codecs.lookup(encoding).name
-        return ReportText(file.read_bytes().decode("utf-8-sig" if codec == "utf-8" else codec))
-    except LookupError as error:
-        raise TableError(str(error)) from error
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        return ReportText(
-            "", f"byte 0x{byte:02x} is not valid in the encoding; give the right one (such as latin-1)"
-        )
-    except OSError as error:
-        return ReportText("", f"file cannot be read ({error.strerror})")
+        return ReportText(decoded(file_bytes(file, largest=LARGEST_REPORT), encoding))
+    except UnusableError as error:
+        return ReportText("", str(error))
 
 
 def read_text_folder(path: Path, *, encoding: str = "utf-8") -> Iterator[RawRecord]:

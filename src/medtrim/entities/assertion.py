@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from medtrim.entities.clauses import clause_ids
+from medtrim.entities.compose import compose
 from medtrim.entities.lexicon import Kind, Lexicon, Term
 from medtrim.entities.matcher import Item, find_matches, resolve_overlaps
 from medtrim.entities.reach import ASSERTION_OF, CUES, STATED, Reason, Verdict, reach_backward, reach_forward
@@ -19,8 +20,8 @@ from medtrim.types import Assertion
 _FINDING = int(Kind.FINDING)
 
 
-def judge(items: list[Item], clauses: list[int], heads: list[int]) -> dict[int, Verdict]:
-    """A verdict for each item index in `heads` (ascending)."""
+def judge(items: list[Item], clauses: list[int], heads: list[int], words: list[str]) -> dict[int, Verdict]:
+    """A verdict for each item index in `heads` (ascending); `words` are the words of the sentence."""
     verdicts = dict.fromkeys(heads, STATED)
     present = False
     for item in items:
@@ -28,8 +29,8 @@ def judge(items: list[Item], clauses: list[int], heads: list[int]) -> dict[int, 
             present = True
             break
     if present:
-        reach_forward(items, clauses, verdicts)
-        reach_backward(items, clauses, verdicts)
+        reach_forward(items, clauses, words, verdicts)
+        reach_backward(items, clauses, words, verdicts)
     return verdicts
 
 
@@ -55,9 +56,10 @@ def assert_span(sentence: str, start: int, end: int, *, lexicon: Lexicon) -> Spa
     items = resolve_overlaps(matches)
     items.append(concept)
     items.sort(key=lambda m: m.start)
+    items = compose(items, tokens)
     at = items.index(concept)
     heads = [k for k, item in enumerate(items) if item is concept or item.kinds & _FINDING]
-    verdict = judge(items, clause_ids(items), heads)[at]
+    verdict = judge(items, clause_ids(items), heads, tokens.words)[at]
     cue = None if verdict.cue is None else items[verdict.cue]
     return SpanAssertion(
         ASSERTION_OF[verdict.reason],

@@ -14,6 +14,7 @@ from medtrim.entities.ontology import Ontology, load_ontology
 from medtrim.entities.recognizer import Recognizer
 from medtrim.errors import ConfigError
 from medtrim.types import Annotation, Study
+from medtrim.types.processes import end_with_parent
 from medtrim.types.tables import Progress, annotations_from_table, no_progress
 
 BATCH_SIZE = 2048
@@ -103,6 +104,7 @@ _worker: BatchRecognizer | None = None
 
 def _start(ontology: Ontology) -> None:
     global _worker
+    end_with_parent()
     _worker = BatchRecognizer(ontology)
 
 

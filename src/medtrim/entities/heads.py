@@ -11,6 +11,9 @@ from medtrim.entities.ontology import Composition, Concept, Ontology
 _FINDING, _ANATOMY, _CHANGE, _NORMAL = int(Kind.FINDING), int(Kind.ANATOMY), int(Kind.CHANGE), int(Kind.NORMAL)
 _THROUGH_RIGHT = DESCRIPTOR | int(Kind.THE | Kind.PREPOSITION | Kind.CHANGE)
 _STOP_LEFT = int(Kind.FINDING | Kind.COMMA | Kind.WITH | Kind.BREAK | Kind.EXISTENTIAL)
+_ELSEWHERE, _THE, _PREPOSITION = int(Kind.ELSEWHERE), int(Kind.THE), int(Kind.PREPOSITION)
+# Findings of these categories are looked for in the chest alone; bones and soft tissue are everywhere.
+_CHEST = frozenset({"lung", "pleura", "vessels", "heart", "mediastinum"})
 _COORDINATED = int(Kind.AND | Kind.OR | Kind.COMMA | Kind.THE | Kind.ADJECTIVE | Kind.DIRECTION)
 
 
@@ -40,6 +43,26 @@ def _without_ranges(items: list[Item], heads: list[Head]) -> list[Head]:
     return kept
 
 
+def _is_elsewhere(items: list[Item], at: int) -> bool:
+    """Whether the finding at item `at` is another organ's: "shoulder joint effusion", "collapse of the T8 body"."""
+    before = at - 1
+    while before >= 0 and items[before].end == items[before + 1].start and items[before].kinds & DESCRIPTOR:
+        before -= 1
+    if before >= 0 and items[before].kinds & _ELSEWHERE and items[before].end == items[before + 1].start:
+        return True
+    of = False
+    for i in range(at + 1, len(items)):
+        kinds = items[i].kinds
+        if items[i].start - items[i - 1].end > 1:
+            return False
+        if kinds & _ELSEWHERE:
+            return of or items[i - 1].kinds & _THE > 0
+        of = of or bool(kinds & _PREPOSITION)
+        if not kinds & (DESCRIPTOR | _THE) and not (kinds & _PREPOSITION and i == at + 1):
+            return False
+    return False
+
+
 class HeadFinder:
     """Finds the heads of a sentence by the ontology's findings and compositions."""
 
@@ -63,6 +86,8 @@ class HeadFinder:
         for i, item in enumerate(items):
             concept = item.term.concept
             if concept is not None:
+                if concept.category in _CHEST and _is_elsewhere(items, i):
+                    continue
                 heads.append(Head(i, concept, (i,)))
             elif item.kinds & _ANATOMY:
                 compose = True

@@ -48,6 +48,17 @@ class Kind(IntFlag):
     INTERPRETATION = 1 << 29
     PARTITIVE = 1 << 30
     TREND = 1 << 31
+    NOT = 1 << 32
+    UNABLE = 1 << 33
+    PERCEIVED = 1 << 34
+    EXCLUDE = 1 << 35
+    MEASURE = 1 << 36
+    PARTIAL = 1 << 37
+    NON = 1 << 38
+    BOUNDING = 1 << 39
+    ABNORMALITY = 1 << 40
+    ELSEWHERE = 1 << 41
+    COMPARED = 1 << 42
 
 
 DESCRIPTOR = int(Kind.ADJECTIVE | Kind.DIRECTION)
@@ -60,6 +71,8 @@ _PUNCTUATION = {
     "(": Kind.OPEN,
     ")": Kind.OPEN,
     "-": Kind.COMMA,
+    "–": Kind.COMMA,
+    "—": Kind.COMMA,
 }
 
 
@@ -67,7 +80,8 @@ _PUNCTUATION = {
 class Term:
     """What a phrase can be: `kinds` as bits, and the ontology entries behind each bit.
 
-    `implied` are descriptors that a finding's own term says: "interstitial edema" is interstitial.
+    `implied` are descriptors that a finding's own term says: "interstitial edema" is interstitial. `compared` is
+    the change since the prior study that the phrase states.
     """
 
     kinds: int = 0
@@ -78,6 +92,7 @@ class Term:
     adjectives: tuple[str, ...] = ()
     directions: tuple[str, ...] = ()
     implied: tuple[str, ...] = ()
+    compared: str = ""
     sources: list[str] = field(default_factory=list)
 
 
@@ -150,6 +165,11 @@ class Lexicon:
         for cue, terms in data["cues"].items():
             for term in terms:
                 self._add(term, Kind[cue.upper()], f"cue {cue}")
+        for name, row in data["comparisons"].items():
+            for term in row["terms"]:
+                self._add(term, Kind.COMPARED, f"comparison {name}", compared=name)
+        for term in data["elsewhere"]:
+            self._add(term, Kind.ELSEWHERE, "elsewhere", noun=True)
         for term in data["ignore"]:
             self._add(term, Kind.IGNORE, "ignore", noun=True)
         for mark, kind in _PUNCTUATION.items():
@@ -192,6 +212,7 @@ class Lexicon:
         changes: tuple[str, ...] = (),
         adjectives: tuple[str, ...] = (),
         directions: tuple[str, ...] = (),
+        compared: str = "",
     ) -> None:
         for number, form in enumerate(forms(term.lower(), noun=noun)):
             stem = form.endswith("*")
@@ -206,6 +227,7 @@ class Lexicon:
                 entry.concept = concept
                 entry.implied = (concept.plural,) if number and concept.plural else ()
             entry.anatomy = entry.anatomy or anatomy
+            entry.compared = entry.compared or compared
             entry.absorbs = entry.absorbs or absorbs
             entry.changes += tuple(c for c in changes if c not in entry.changes)
             entry.adjectives += tuple(a for a in adjectives if a not in entry.adjectives)

@@ -20,8 +20,9 @@ _SECTIONS: dict[str, frozenset[str] | None] = {
     "cues": None,
     "profiles": frozenset({"takes", "shares"}),
     "axes": None,
+    "comparisons": frozenset({"terms", "remove"}),
 }
-_PLAIN = ("name", "version", "ignore", "spelled", "compositions", "discard")
+_PLAIN = ("name", "version", "ignore", "spelled", "elsewhere", "compositions", "discard")
 _COMPOSITION = ("finding", "anatomy", "change")
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "findings": {"category": "other"},
@@ -52,6 +53,15 @@ CUES = (
     "partitive",
     "trend",
     "normal",
+    "not",
+    "unable",
+    "perceived",
+    "exclude",
+    "measure",
+    "partial",
+    "non",
+    "bounding",
+    "abnormality",
 )
 
 
@@ -93,7 +103,7 @@ def check_document(document: Any, *, source: str) -> None:
 
 
 def _check_plain(section: str, rows: Any, *, source: str) -> None:
-    if section in ("ignore", "spelled", "compositions") and not isinstance(rows, list):
+    if section in ("ignore", "spelled", "elsewhere", "compositions") and not isinstance(rows, list):
         raise OntologyError(f"{source}: {section} must be a list")
     if section != "compositions":
         return
@@ -131,7 +141,7 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any], *, source: str) -
         for name in names:
             if data[section].pop(name, None) is None:
                 raise OntologyError(f"{source}: discard: {section} has no {name!r}")
-    for section in ("ignore", "spelled", "compositions"):
+    for section in ("ignore", "spelled", "elsewhere", "compositions"):
         data[section] = [*data[section], *(x for x in overlay.get(section) or () if x not in data[section])]
     for section, keys in _SECTIONS.items():
         for name, row in (overlay.get(section) or {}).items():

@@ -7,6 +7,7 @@ from typing import Literal
 
 from medtrim.entities.lexicon import Kind
 from medtrim.entities.matcher import Item
+from medtrim.entities.statements import LIST, states_anew
 from medtrim.types import Assertion
 
 Reason = Literal["stated", "negation", "normal", "resolved", "history", "hypothetical", "hedge", "interpretation"]
@@ -28,14 +29,12 @@ _INTERPRETATION, _PRONOUN = int(Kind.INTERPRETATION), int(Kind.PRONOUN)
 _HISTORY, _HYPOTHETICAL = int(Kind.HISTORY), int(Kind.HYPOTHETICAL)
 _NORMAL, _THE, _ANATOMY = int(Kind.NORMAL), int(Kind.THE), int(Kind.ANATOMY)
 _BREAK, _VERB, _LINK = int(Kind.BREAK), int(Kind.VERB), int(Kind.LINK)
-_COMMA, _AND, _OR, _WITH = int(Kind.COMMA), int(Kind.AND), int(Kind.OR), int(Kind.WITH)
-_LIST = _COMMA | _AND | _WITH
+_COMMA, _AND, _OR = int(Kind.COMMA), int(Kind.AND), int(Kind.OR)
+_ABNORMALITY, _FINDING, _CHANGE = int(Kind.ABNORMALITY), int(Kind.FINDING), int(Kind.CHANGE)
 CUES = _NEGATION | _AFTER | _RESOLVED | _RESOLVED_AFTER | _HEDGE | _HEDGE_AFTER | _HISTORY | _HYPOTHETICAL
 CUES |= _INTERPRETATION | _NORMAL
 _BACK_STOP = int(Kind.WITH | Kind.LINK | Kind.EXISTENTIAL)
 _MODIFIER = int(Kind.ADJECTIVE | Kind.DIRECTION)
-# A list entry that begins so is a statement of its own, not one more denied finding.
-_STATED = frozenset({"mild", "moderate", "severe", "borderline", "small", "persistent", "chronic", "left", "right"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,7 @@ class _Reach:
 
     items: list[Item]
     clauses: list[int]
+    words: list[str]
     named: bool
     clause: int = -1
     negation: int = -1
@@ -71,20 +71,28 @@ class _Reach:
         kinds = self.items[i].kinds
         if self.clauses[i] != self.clause:
             self.clause = self.clauses[i]
-            self.negation = self.past = self.doubt = self.offered = -1
+            self.negation = self.past = self.asked = self.doubt = self.offered = -1
             self.verb_since = self.found_since = False
         if kinds & _BREAK:
-            self.negation = self.past = -1
+            self.negation = self.past = self.asked = -1
             self.offered = self.offered if kinds & _INTERPRETATION else -1
             self.doubt = self.doubt if kinds & _HEDGE else -1
-        elif kinds & _LIST and self.found_since and (self.verb_since or _states_anew(self.items, self.clauses, i)):
-            self.negation = self.past = self.doubt = self.offered = -1
+        elif kinds & LIST and self.found_since and self._in_reach() and self._ends_list(i):
+            self.negation = self.past = self.asked = self.doubt = self.offered = -1
+
+    def _in_reach(self) -> bool:
+        return max(self.negation, self.past, self.asked, self.doubt, self.offered) >= 0
+
+    def _ends_list(self, join: int) -> bool:
+        return self.verb_since or states_anew(self.items, self.clauses, join, self.words)
 
     def begin(self, i: int) -> None:
         """Begin the reach of the cue at `i`, if it is one."""
         kinds = self.items[i].kinds
         if kinds & _VERB and self.found_since:
             self.verb_since = True
+        if kinds & _ABNORMALITY and self.negation >= 0:
+            self.found_since = True  # "no acute abnormality": what is denied has been named
         closes = kinds & (_AFTER | _RESOLVED_AFTER) and self.found_since
         if kinds & (_NEGATION | _RESOLVED) and not closes:
             self.negation, self.resolved = i, bool(kinds & _RESOLVED)
@@ -96,6 +104,8 @@ class _Reach:
         if kinds & _INTERPRETATION:
             self.offered = i
             self.found_since = self.found_since and self.negation >= 0
+        if kinds & _HEDGE_AFTER and not kinds & (_HEDGE | _OR) and leads_on(self.items, self.clauses, i):
+            self.offered = i
         if kinds & _HEDGE:
             self.doubt = i
             if kinds & _LINK and self.negation < 0:
@@ -119,9 +129,9 @@ class _Reach:
         return found
 
 
-def reach_forward(items: list[Item], clauses: list[int], verdicts: dict[int, Verdict]) -> None:
+def reach_forward(items: list[Item], clauses: list[int], words: list[str], verdicts: dict[int, Verdict]) -> None:
     """Cues before a finding, over lists, to the end of the clause."""
-    reach = _Reach(items, clauses, named=_goes_on(items))
+    reach = _Reach(items, clauses, words, named=_goes_on(items))
     for i in range(len(items)):
         reach.enter(i)
         if i in verdicts:
@@ -140,29 +150,11 @@ def _goes_on(items: list[Item]) -> bool:
     return bool(first.kinds & (_PRONOUN | _INTERPRETATION))
 
 
-def _states_anew(items: list[Item], clauses: list[int], join: int) -> bool:
-    """Whether the list entry after `join` begins as a statement and no "or" closes the list."""
-    nxt = join + 1
-    if nxt >= len(items) or clauses[nxt] != clauses[join]:
-        return False
-    first = items[nxt].term
-    if not items[nxt].kinds & _ANATOMY and not (
-        _STATED.intersection(first.adjectives) or _STATED.intersection(first.directions)
-    ):
-        return False
-    for i in range(nxt, len(items)):
-        if clauses[i] != clauses[join]:
-            break
-        if items[i].kinds & _OR:
-            return False
-    return True
-
-
-def reach_backward(items: list[Item], clauses: list[int], verdicts: dict[int, Verdict]) -> None:
+def reach_backward(items: list[Item], clauses: list[int], words: list[str], verdicts: dict[int, Verdict]) -> None:
     """Cues after the finding reach back over the list they close: "effusion and pneumothorax are not seen"."""
     for i, item in enumerate(items):
         kinds = item.kinds
-        answers = kinds & _NEGATION and _answers(items, clauses, i, verdicts)
+        answers = kinds & _NEGATION and _answers(items, clauses, i, words, verdicts)
         if not kinds & (_AFTER | _RESOLVED_AFTER | _HEDGE_AFTER | _NORMAL) and not answers:
             continue
         reason: Reason = "hedge"
@@ -170,16 +162,33 @@ def reach_backward(items: list[Item], clauses: list[int], verdicts: dict[int, Ve
             reason = "normal" if kinds & _NORMAL else "negation"
         elif kinds & _RESOLVED_AFTER:
             reason = "resolved"
+        if reason == "hedge" and not kinds & _OR and leads_on(items, clauses, i):
+            continue
         for head in _reached_back(items, clauses, i, verdicts):
             old = verdicts[head].reason
             if old == "stated" or (old == "hedge" and reason != "hedge"):
                 verdicts[head] = Verdict(reason, i)
 
 
-def _answers(items: list[Item], clauses: list[int], cue: int, verdicts: dict[int, Verdict]) -> bool:
-    """Whether the negation at `cue` is the answer to a heading: "Pneumothorax: no."."""
+def leads_on(items: list[Item], clauses: list[int], cue: int) -> bool:
+    """Whether a finding follows the cue at once, so that it is about that: "the heart is probably enlarged"."""
+    for i in range(cue + 1, len(items)):
+        kinds = items[i].kinds
+        if clauses[i] != clauses[cue] or kinds & (LIST | _BREAK):
+            return False
+        if kinds & (_FINDING | _CHANGE):
+            return True
+    return False
+
+
+def _answers(
+    items: list[Item], clauses: list[int], cue: int, words: list[str], verdicts: dict[int, Verdict]
+) -> bool:
+    """Whether the negation at `cue` is the answer to a heading: "Pneumothorax: no.", "Pneumothorax - no"."""
     after = (i for i in verdicts if i > cue and clauses[i] == clauses[cue])
-    return cue > 0 and bool(items[cue - 1].kinds & int(Kind.COLON)) and next(after, None) is None
+    mark = items[cue - 1].kinds if cue > 0 else 0
+    last = bool(mark & _COMMA) and words[items[cue - 1].start] != "," and items[cue].end == len(words)
+    return (last or bool(mark & int(Kind.COLON))) and next(after, None) is None
 
 
 def _reached_back(items: list[Item], clauses: list[int], cue: int, verdicts: dict[int, Verdict]) -> list[int]:

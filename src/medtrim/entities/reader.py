@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from medtrim.entities.assertion import judge
 from medtrim.entities.binding import Binder, Bound
 from medtrim.entities.clauses import clause_ids
+from medtrim.entities.compose import compose
 from medtrim.entities.heads import Head, HeadFinder
 from medtrim.entities.lexicon import DESCRIPTOR, Kind, Lexicon
 from medtrim.entities.matcher import Item, find_matches, resolve_overlaps
@@ -71,14 +72,14 @@ class SentenceReader:
     def read(self, sentence: str) -> SentenceReading:
         """The findings of `sentence`, in order of appearance."""
         tokens = tokenize(sentence)
-        items = resolve_overlaps(find_matches(tokens, self.lexicon))
+        items = compose(resolve_overlaps(find_matches(tokens, self.lexicon)), tokens)
         if not items:
             return _EMPTY
         clauses = clause_ids(items)
         heads = self._heads.find(items, clauses)
         if not heads:
             return self._without_heads(tokens, items)
-        verdicts = judge(items, clauses, sorted({h.index for h in heads if h.normal is None}))
+        verdicts = judge(items, clauses, sorted({h.index for h in heads if h.normal is None}), tokens.words)
         judged = [verdicts[h.index] if h.normal is None else Verdict("normal", h.normal) for h in heads]
         absent = [ASSERTION_OF[verdict.reason] == "absent" for verdict in judged]
         bound = Binder(items, tokens, clauses, heads, absent, self._kinds).bind()

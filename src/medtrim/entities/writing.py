@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from medtrim.entities.ontology import Ontology
 from medtrim.types import ASSERTIONS, Provenance, schemas
 from medtrim.types.outputs import writing
-from medtrim.types.tables import Progress, no_progress
+from medtrim.types.tables import Progress, no_progress, partial_path
 
 # Rows of one Parquet row group. Fixed, because the bytes of the file depend on it.
 ROW_GROUP = 8192
@@ -49,39 +49,32 @@ def write_annotations(
 ) -> Written:
     """Write annotation batches as one Parquet table.
 
-    The file appears under its name only when it is whole. What a killed run leaves is `.NAME.part` beside it, which
-    the next run overwrites and which nothing reads.
+    The file appears under its name only when it is whole. What a killed run leaves is a `.part` file beside it,
+    which nothing reads and `types.outputs.sole_writer` removes.
 
     Raises:
         TableError: the system refuses (no folder, no permission, no room); the message names `path`.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.part")
     schema = schemas.ANNOTATIONS.with_metadata(annotations_provenance(ontology).to_metadata())
     counts: dict[str, int] = dict.fromkeys(ASSERTIONS, 0)
     waiting: list[pa.RecordBatch] = []
     rows = done = silent = 0
-    try:
-        with _opened(part, path, schema) as write:
-            for batch in batches:
-                waiting.append(batch)
-                rows += batch.num_rows
-                done += batch.num_rows
-                silent += pc.sum(pc.equal(pc.list_value_length(batch.column(1)), 0)).as_py() or 0
-                assertions = pc.struct_field(pc.list_flatten(batch.column(1)), "assertion")
-                for row in pc.value_counts(assertions).to_pylist():
-                    counts[row["values"]] += row["counts"]
-                while rows >= ROW_GROUP:
-                    waiting = write(waiting, ROW_GROUP)
-                    rows -= ROW_GROUP
-                progress(done, total)
-            if rows:
-                write(waiting, rows)
-        with writing(path):
-            part.replace(path)
-    finally:
-        if part.parent.is_dir():
-            part.unlink(missing_ok=True)
+    with partial_path(path) as part, _opened(part, path, schema) as write:
+        for batch in batches:
+            waiting.append(batch)
+            rows += batch.num_rows
+            done += batch.num_rows
+            silent += pc.sum(pc.equal(pc.list_value_length(batch.column(1)), 0)).as_py() or 0
+            assertions = pc.struct_field(pc.list_flatten(batch.column(1)), "assertion")
+            for row in pc.value_counts(assertions).to_pylist():
+                counts[row["values"]] += row["counts"]
+            while rows >= ROW_GROUP:
+                waiting = write(waiting, ROW_GROUP)
+                rows -= ROW_GROUP
+            progress(done, total)
+        if rows:
+            write(waiting, rows)
     return Written(done, counts, silent)
 
 
@@ -89,7 +82,6 @@ def write_annotations(
 def _opened(part: Path, path: Path, schema: pa.Schema) -> Iterator[_Write]:
     """What writes a row group to `part`. Only writing is put down to `path`: the reports are read in between."""
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         writer = pq.ParquetWriter(part, schema, compression="zstd")
 
     def write(waiting: list[pa.RecordBatch], rows: int) -> list[pa.RecordBatch]:

@@ -1,4 +1,4 @@
-"""What an aligned model is worth: retrieval, classification, and intervals for both."""
+"""Evaluation of an aligned model: retrieval and classification metrics with confidence intervals."""
 
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.compare import Difference, compare, left_out, write_comparison
@@ -10,11 +10,14 @@ from medtrim.evaluation.embed import (
     read_embeddings,
     write_embeddings,
 )
-from medtrim.evaluation.evaluate import EvaluationOptions, Judged, evaluate, evaluate_embeddings
+from medtrim.evaluation.evaluate import evaluate, evaluate_embeddings
+from medtrim.evaluation.evaluation_set import EvaluationSet
 from medtrim.evaluation.figures import Figure
+from medtrim.evaluation.options import EvaluationOptions
+from medtrim.evaluation.own_embeddings import evaluate_retrieval, gather_embeddings
 from medtrim.evaluation.reference import Reference, make_reference
 from medtrim.evaluation.result import EvaluationResult, read_evaluation, write_evaluation
-from medtrim.evaluation.retrieval import DIRECTION_NAMES, DIRECTIONS, evaluate_retrieval, top_studies
+from medtrim.evaluation.retrieval import DIRECTION_NAMES, DIRECTIONS
 from medtrim.evaluation.truth import annotations_of_column
 
 __all__ = [
@@ -24,8 +27,8 @@ __all__ = [
     "Embeddings",
     "EvaluationOptions",
     "EvaluationResult",
+    "EvaluationSet",
     "Figure",
-    "Judged",
     "PatientBootstrap",
     "Reference",
     "annotations_of_column",
@@ -36,11 +39,11 @@ __all__ = [
     "evaluate",
     "evaluate_embeddings",
     "evaluate_retrieval",
+    "gather_embeddings",
     "left_out",
     "make_reference",
     "read_embeddings",
     "read_evaluation",
-    "top_studies",
     "write_comparison",
     "write_embeddings",
     "write_evaluation",

@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from jaxtyping import Float32, UInt8
+from numpy.typing import NDArray
 
 from medtrim.data.cache import ImageCache
 from medtrim.data.images import load_square
-from medtrim.errors import ConfigError, ImageError, RecordError, TableError
+from medtrim.errors import ConfigError, EmbeddingsError, ImageError, RecordError
 from medtrim.models import EncoderBundle, encode_images, encode_texts, to_pixel_values
 from medtrim.types import Provenance, Reject, Study, schemas
-from medtrim.types.tables import Progress, check_unique, no_progress, read_table, write_table
+from medtrim.types.tables import (
+    Progress,
+    check_columns,
+    check_unique,
+    no_progress,
+    read_table,
+    shown_ids,
+    write_table,
+)
 
 Vectors = Float32[np.ndarray, "studies dimension"]
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Unit vectors of N studies: row i of `image` and of `text` belong to `study_ids[i]`.
+    """Vectors of N studies, [N dimension]: row i of `image` and of `text` belong to `study_ids[i]`.
 
     `rejects` are studies that were asked for and have no usable image.
+
+    Raises:
+        EmbeddingsError: an id repeats, rows and ids differ in number, the two sides in width, or a number is not
+            finite.
     """
 
     study_ids: tuple[str, ...]
-    image: Vectors
-    text: Vectors
+    # Shapes are checked below, with the studies' ids in the message.
+    image: NDArray[np.float32]
+    text: NDArray[np.float32]
     rejects: tuple[Reject, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises EmbeddingsError where the parts do not fit together."""
+        for side, vectors in (("image", self.image), ("text", self.text)):
+            check_vectors(vectors, self.study_ids, side=side)
+        if self.image.shape[1] != self.text.shape[1]:
+            raise EmbeddingsError(
+                f"image embeddings have {self.image.shape[1]} numbers, text embeddings {self.text.shape[1]}: "
+                "retrieval compares them, so both must lie in one space"
+            )
 
     def __len__(self) -> int:
         return len(self.study_ids)
@@ -41,12 +68,12 @@ class Embeddings:
         """The embeddings of `study_ids`, in their order.
 
         Raises:
-            TableError: one is not embedded.
+            EmbeddingsError: one is not embedded.
         """
         row = {study_id: i for i, study_id in enumerate(self.study_ids)}
         missing = [s for s in study_ids if s not in row]
         if missing:
-            raise TableError(f"embeddings: {len(missing)} studies are not in them, the first is {missing[0]!r}")
+            raise EmbeddingsError(f"embeddings: {len(missing)} studies are not in them: {shown_ids(missing)}")
         rows = [row[s] for s in study_ids]
         return Embeddings(tuple(study_ids), self.image[rows], self.text[rows])
 
@@ -150,21 +177,85 @@ def write_embeddings(embeddings: Embeddings, path: Path | str, provenance: Prove
 
 
 def read_embeddings(path: Path | str) -> Embeddings:
-    """The studies of an embeddings table that have both modalities, in the order of the image rows."""
-    core = pa.schema([("study_id", pa.string()), ("modality", pa.string())])
-    table = read_table(path, core, table="embeddings")
-    if "vector" not in table.column_names or not pa.types.is_fixed_size_list(table["vector"].type):
-        raise TableError(f"embeddings: {path} has no fixed-size vector column")
+    """The studies of an embeddings table in the order of the image rows.
+
+    The table has columns `study_id`, `modality` (`image` or `text`) and `vector` (a list of numbers, fixed in size
+    or not); the rows may be in any order.
+
+    Raises:
+        EmbeddingsError: a study lacks one of the modalities, or as `read_vectors` and `Embeddings`.
+    """
+    image_ids, image = read_vectors(path, "image")
+    text_ids, text = read_vectors(path, "text")
+    rows = rows_of(text_ids, image_ids, have="text embeddings", want="image embeddings")
+    return Embeddings(image_ids, image, text[rows])
+
+
+def read_vectors(path: Path | str, modality: str) -> tuple[tuple[str, ...], Vectors]:
+    """Ids and vectors of one modality of an embeddings table; of all rows where it has no `modality` column.
+
+    Raises:
+        TableError: the file is missing, is no Parquet, or lacks a column.
+        EmbeddingsError: no such rows, an id is missing or repeats, or vectors differ in width or are not finite.
+    """
+    table = read_table(path, pa.schema([("study_id", pa.string())]), table="embeddings")
+    check_columns(table.column_names, ["study_id", "vector"], table="embeddings")
+    if "modality" in table.column_names:
+        found = sorted(set(table["modality"].cast(pa.string()).to_pylist()), key=str)
+        table = table.filter(pc.equal(table["modality"].cast(pa.string()), modality))
+        if not len(table):
+            raise EmbeddingsError(f"embeddings: {path} has no row of modality {modality!r}; found: {found}")
     column = table["vector"].combine_chunks()
-    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
-    rows: dict[str, dict[str, int]] = {"image": {}, "text": {}}
-    for i, (study_id, modality) in enumerate(
-        zip(table["study_id"].to_pylist(), table["modality"].to_pylist(), strict=True)
-    ):
-        rows.setdefault(modality, {})[study_id] = i
-    ids = tuple(s for s in rows["image"] if s in rows["text"])
-    wide = vectors.astype(np.float32)
-    return Embeddings(ids, wide[[rows["image"][s] for s in ids]], wide[[rows["text"][s] for s in ids]])
+    if not (pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)):
+        raise EmbeddingsError(f"embeddings: column 'vector' holds {column.type}; allowed: lists of numbers")
+    widths = pc.unique(pc.list_value_length(column)).to_pylist()
+    if len(widths) > 1 or None in widths:
+        raise EmbeddingsError(
+            f"embeddings: {modality} vectors have {sorted(widths, key=str)} numbers; all must have as many"
+        )
+    ids = tuple(table["study_id"].to_pylist())
+    try:
+        flat = column.flatten().cast(pa.float32()).to_numpy(zero_copy_only=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise EmbeddingsError(f"embeddings: column 'vector' holds {column.type}; allowed: numbers") from error
+    vectors = flat.reshape(len(ids), widths[0] if widths else 0)
+    check_vectors(vectors, ids, side=modality)
+    return ids, vectors
+
+
+def check_vectors(vectors: Any, study_ids: Sequence[Any], *, side: str) -> None:
+    """Raise an EmbeddingsError unless `vectors` is [studies, dimension] and finite, with a distinct id a row."""
+    if vectors.ndim != 2 or len(vectors) != len(study_ids):
+        raise EmbeddingsError(
+            f"{side} embeddings are {list(vectors.shape)} for {len(study_ids)} study ids; allowed: one row an id, "
+            "[studies, dimension]"
+        )
+    odd = [s for s in study_ids if not isinstance(s, str) or not s]
+    if odd:
+        raise EmbeddingsError(f"{side} embeddings: study ids are texts that are not empty; received {odd[0]!r}")
+    repeated = [s for s, count in Counter(study_ids).items() if count > 1]
+    if repeated:
+        raise EmbeddingsError(f"{side} embeddings: {len(repeated)} study ids occur twice: {shown_ids(repeated)}")
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        named = shown_ids([study_ids[int(i)] for i in bad])
+        raise EmbeddingsError(f"{side} embeddings of {len(bad)} studies hold numbers that are not finite: {named}")
+
+
+def rows_of(ids: Sequence[str], wanted: Sequence[str], *, have: str, want: str) -> list[int]:
+    """The place in `ids` of each of `wanted`; both hold the same studies, in any order.
+
+    Raises:
+        EmbeddingsError: a study is in one of them only; `have` and `want` say what they are.
+    """
+    row = {study_id: i for i, study_id in enumerate(ids)}
+    lacking = [s for s in wanted if s not in row]
+    spare = sorted(set(row) - set(wanted))
+    if lacking or spare:
+        parts = [f"{len(lacking)} are in the {want} only: {shown_ids(lacking)}"] if lacking else []
+        parts += [f"{len(spare)} are in the {have} only: {shown_ids(spare)}"] if spare else []
+        raise EmbeddingsError(f"{want} and {have} are not of the same studies; {'; '.join(parts)}")
+    return [row[s] for s in wanted]
 
 
 @dataclass(frozen=True)

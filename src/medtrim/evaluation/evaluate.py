@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,81 +15,19 @@ from medtrim.data.splits import check_patient_overlap, select_split
 from medtrim.errors import TableError
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.diagnostics import diagnose
-from medtrim.evaluation.embed import Embeddings, embed_studies, embed_texts
+from medtrim.evaluation.embed import embed_studies, embed_texts
+from medtrim.evaluation.evaluation_set import EvaluationSet
 from medtrim.evaluation.figures import Figure
 from medtrim.evaluation.fingerprint import Parts, fingerprint_of, probe_parts, studies_fingerprint, zero_shot_parts
-from medtrim.evaluation.linear_probe import FRACTIONS, linear_probe
+from medtrim.evaluation.linear_probe import linear_probe
+from medtrim.evaluation.options import EvaluationOptions
 from medtrim.evaluation.prompts import PromptConfig, load_prompts
-from medtrim.evaluation.reference import Reference, make_reference
 from medtrim.evaluation.result import EvaluationResult
-from medtrim.evaluation.retrieval import DIRECTIONS, evaluate_retrieval
-from medtrim.evaluation.zero_shot import MIN_COUNT, EncodeTexts, disease_labels, enough, zero_shot
+from medtrim.evaluation.retrieval import retrieval_figures
+from medtrim.evaluation.zero_shot import EncodeTexts, disease_labels, enough, zero_shot
 from medtrim.models import EncoderBundle
-from medtrim.types import DEFAULT_CONTRADICTIONS, DISEASES, Annotation, Contradictions, Study
+from medtrim.types import Annotation, Contradictions, Study
 from medtrim.types.tables import Progress, no_progress
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """What to measure and how.
-
-    Attributes:
-        resamples, seed: of the bootstrap; the seed also draws the probes' training patients.
-        zero_shot, probes: whether to classify.
-        probe_fractions, probe_repeats: shares of the training patients, and draws of each share below 1.
-        min_count: a label is judged where this many studies have it and as many do not.
-        diseases: those that count, in retrieval and as labels.
-        contradictions: of descriptors, as the annotations' ontology has them.
-    """
-
-    directions: Sequence[str] = DIRECTIONS
-    resamples: int = 1000
-    seed: int = 0
-    zero_shot: bool = True
-    probes: bool = True
-    probe_fractions: Sequence[float] = FRACTIONS
-    probe_repeats: int = 3
-    min_count: int = MIN_COUNT
-    diseases: Sequence[str] = DISEASES
-    contradictions: Contradictions = DEFAULT_CONTRADICTIONS
-    batch_size: int = 64
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Studies to judge with: embeddings, truth and patients in the order of the study ids."""
-
-    embeddings: Embeddings
-    reference: Reference
-    patients: tuple[str, ...]
-
-    @classmethod
-    def align(
-        cls,
-        embeddings: Embeddings,
-        annotations: Sequence[Annotation],
-        patients: Mapping[str, str],
-        *,
-        options: EvaluationOptions,
-    ) -> Judged:
-        """Bring embeddings, truth and patients into one order.
-
-        Raises:
-            TableError: an embedded study has no annotation or no patient.
-        """
-        known = {a.study_id: a for a in annotations}
-        missing = [s for s in embeddings.study_ids if s not in known]
-        if missing:
-            shown = ", ".join(map(repr, missing[:5])) + (" …" if len(missing) > 5 else "")
-            raise TableError(f"annotations: {len(missing)} evaluated studies are not in them: {shown}")
-        ordered = sorted(embeddings.study_ids)
-        nameless = [s for s in ordered if not patients.get(s)]
-        if nameless:
-            raise TableError(f"{len(nameless)} evaluated studies without a patient, the first is {nameless[0]!r}")
-        reference = make_reference(
-            [known[s] for s in ordered], diseases=options.diseases, contradictions=options.contradictions
-        )
-        return cls(embeddings.select(ordered), reference, tuple(patients[s] for s in ordered))
 
 
 def evaluate(
@@ -107,7 +45,7 @@ def evaluate(
     prompts: PromptConfig | None = None,
     progress: Progress = no_progress,
 ) -> EvaluationResult:
-    """Embed the studies of `split` and judge them against `annotations`.
+    """Embed the studies of `split` and evaluate them against `annotations`.
 
     The studies of `train_split` are embedded for linear probes, those of `tune_split` (where there are any) to set
     the threshold of zero-shot F1. Without a training split there are no probes, and the facts say so.
@@ -130,11 +68,11 @@ def evaluate(
     chosen = [s for s in studies if s.split in wanted]
     embedded = embed_studies(bundle, chosen, cache, root=root, batch_size=options.batch_size, progress=progress)
     usable = set(embedded.study_ids)
-    parts: dict[str, Judged] = {}
+    parts: dict[str, EvaluationSet] = {}
     for name in dict.fromkeys(wanted):
         ids = [s.study_id for s in chosen if s.split == name and s.study_id in usable]
         if ids:
-            parts[name] = Judged.align(embedded.select(ids), annotations, patients, options=options)
+            parts[name] = EvaluationSet.align(embedded.select(ids), annotations, patients, options=options)
     if split not in parts:
         raise TableError(f"no study of split {split!r} has a usable image")
     result = evaluate_embeddings(
@@ -153,20 +91,20 @@ def evaluate(
 
 
 def evaluate_embeddings(
-    test: Judged,
+    test: EvaluationSet,
     *,
     method: str,
-    train: Judged | None = None,
-    tuning: Judged | None = None,
+    train: EvaluationSet | None = None,
+    tuning: EvaluationSet | None = None,
     encode: EncodeTexts | None = None,
     prompts: PromptConfig | None = None,
     options: EvaluationOptions | None = None,
 ) -> EvaluationResult:
-    """Judge embeddings, whatever made them: zero-shot needs `encode`, probes need `train`."""
+    """Every figure of embeddings, whatever made them: zero-shot needs `encode`, probes need `train`."""
     options = options or EvaluationOptions()
     bootstrap = PatientBootstrap(test.patients, resamples=options.resamples, seed=options.seed)
     image, text = test.embeddings.image, test.embeddings.text
-    retrieval = evaluate_retrieval(image, text, test.reference, bootstrap, directions=options.directions)
+    retrieval = retrieval_figures(image, text, test.reference, bootstrap, directions=options.directions)
     figures: list[Figure] = [*retrieval.figures, *diagnose(image, text, bootstrap)]
     parts: dict[str, Parts] = {}
     if options.zero_shot and encode is not None:
@@ -224,7 +162,7 @@ def _trivial(figures: Sequence[Figure], studies: int) -> list[str]:
     return [m for m, cut in cuts.items() if cut and int(cut[1] or cut[2]) >= reach[m]]
 
 
-def _facts(test: Judged, train: Judged | None, options: EvaluationOptions) -> dict[str, Any]:
+def _facts(test: EvaluationSet, train: EvaluationSet | None, options: EvaluationOptions) -> dict[str, Any]:
     labels = disease_labels(test.reference)
     settings = asdict(replace(options, contradictions=Contradictions()))
     settings["contradictions"] = sorted(options.contradictions.axes)

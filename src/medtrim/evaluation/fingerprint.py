@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
+from medtrim.evaluation.options import EvaluationOptions
 from medtrim.evaluation.prompts import PromptConfig
 from medtrim.evaluation.reference import Reference
-
-if TYPE_CHECKING:
-    from medtrim.evaluation.evaluate import EvaluationOptions
 
 Parts = Mapping[str, str]
 NONE = "none"

@@ -18,6 +18,7 @@ from medtrim.evaluation.fingerprint import Parts
 from medtrim.evaluation.retrieval import QueryTable
 from medtrim.types import Provenance
 from medtrim.types.jsonfile import write_json
+from medtrim.types.outputs import published_together
 from medtrim.types.tables import read_table, write_table
 
 METRICS, REPLICATES, QUERIES, EMBEDDINGS, SUMMARY = (
@@ -97,18 +98,22 @@ class EvaluationResult:
 
 
 def write_evaluation(result: EvaluationResult, folder: Path | str) -> None:
-    """Write metrics, replicates, per-query values, embeddings and the summary into `folder`."""
-    folder = Path(folder)
+    """Write metrics, replicates, per-query values, embeddings and the summary into `folder`, all of them or none.
+
+    Raises:
+        TableError: the system refuses; an older evaluation is still whole.
+    """
     provenance = Provenance("metrics", config=dict(result.facts), extra={"fingerprint": result.fingerprint})
     table = result.to_table()
-    write_table(table, folder / METRICS, provenance)
     keys = table.select(["task", "metric", "direction", "queries", "label"])
     replicates = pa.array([f.replicates.tolist() for f in result.figures], pa.list_(pa.float64()))
-    write_table(keys.append_column("replicates", replicates), folder / REPLICATES, provenance)
-    write_table(_query_table(result), folder / QUERIES, provenance)
-    if result.embeddings is not None:
-        write_embeddings(result.embeddings, folder / EMBEDDINGS, provenance)
-    write_json(folder / SUMMARY, summary(result))
+    with published_together(folder, (METRICS, REPLICATES, QUERIES, EMBEDDINGS, SUMMARY)) as part:
+        write_table(table, part / METRICS, provenance)
+        write_table(keys.append_column("replicates", replicates), part / REPLICATES, provenance)
+        write_table(_query_table(result), part / QUERIES, provenance)
+        if result.embeddings is not None:
+            write_embeddings(result.embeddings, part / EMBEDDINGS, provenance)
+        write_json(part / SUMMARY, summary(result))
 
 
 def summary(result: EvaluationResult) -> dict[str, Any]:

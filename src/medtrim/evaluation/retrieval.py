@@ -51,7 +51,7 @@ class RetrievalResult:
     queries: tuple[QueryTable, ...]
 
 
-def evaluate_retrieval(
+def retrieval_figures(
     image: Float[np.ndarray, "studies dimension"],
     text: Float[np.ndarray, "studies dimension"],
     reference: Reference,
@@ -59,7 +59,9 @@ def evaluate_retrieval(
     *,
     directions: Sequence[str] = DIRECTIONS,
 ) -> RetrievalResult:
-    """Retrieval metrics of embeddings whose rows are those of `reference` (in the order of the study ids).
+    """Retrieval metrics of embeddings whose rows are those of `reference` and of `bootstrap`, in the same order.
+
+    Rows carry no ids here: `medtrim.evaluation.evaluate_retrieval` and `EvaluationSet` match studies by id.
 
     Instance retrieval (across modalities only: within one, a query finds itself) has the query's own study in
     the gallery; everything else leaves it out. Headline figures are of abnormal queries, normal ones are apart.
@@ -96,7 +98,7 @@ def top_studies(
     direction: str,
     k: int,
 ) -> Integer[np.ndarray, "queries k"]:
-    """Rows of the k best studies of each query without its own, as `evaluate_retrieval` ranks them."""
+    """Rows of the k best studies of each query without its own, as `retrieval_figures` ranks them."""
     side = {"i": unit(image), "t": unit(text)}
     similarity = similarities(side[direction[0]][queries], side[direction[2]])
     return rank_without_own(similarity, queries)[:, :k]

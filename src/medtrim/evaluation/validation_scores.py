@@ -10,7 +10,7 @@ from medtrim.data.cache import ImageCache
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.embed import embed_studies
 from medtrim.evaluation.reference import Reference
-from medtrim.evaluation.retrieval import evaluate_retrieval
+from medtrim.evaluation.retrieval import retrieval_figures
 from medtrim.models import EncoderBundle
 from medtrim.types import Study
 
@@ -35,7 +35,7 @@ def validation_scores(
         TableError: no study has an image in the cache.
     """
     found = embed_studies(bundle, studies, cache)
-    result = evaluate_retrieval(found.image, found.text, reference, bootstrap, directions=DIRECTIONS)
+    result = retrieval_figures(found.image, found.text, reference, bootstrap, directions=DIRECTIONS)
     values = {m: [f.value for f in result.figures if f.metric == m and f.queries == "abnormal"] for m in METRICS}
     return {metric: float(np.mean(v)) for metric, v in values.items() if v}
 

@@ -80,6 +80,8 @@ def breakdown(done: SuiteRun) -> Iterator[Row]:
         return
     truth = {a.study_id: a for a in read_annotations(done.corpus.reference)}
     groups = query_groups([s.study_id for s in studies], [s.patient_id for s in studies], truth)
+    if not groups.members:
+        return
     patients = PatientBootstrap(groups.patients, resamples=section.resamples, seed=section.seed)
     for method, paths in folders.items():
         yield from _of_method(done.suite, method, paths, groups, patients)

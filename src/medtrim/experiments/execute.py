@@ -21,7 +21,7 @@ from medtrim.evaluation import (
 )
 from medtrim.evaluation.truth import contradictions_of_table
 from medtrim.experiments.degrade import degrade
-from medtrim.experiments.plan import RunSpec, digest
+from medtrim.experiments.plan import RunSpec
 from medtrim.experiments.prepare import PreparedCorpus
 from medtrim.experiments.resolve import annotation_errors, study_encodings, training_config
 from medtrim.experiments.validation import make_validator
@@ -35,7 +35,7 @@ from medtrim.mining.triplets import MinedTriplets
 from medtrim.models import load_checkpoint
 from medtrim.training import TrainConfig, TrainResult, train
 from medtrim.types import Provenance, Study, schemas
-from medtrim.types.jsonfile import read_json, write_json
+from medtrim.types.jsonfile import digest, read_json, write_json
 from medtrim.types.tables import (
     Progress,
     annotations_to_table,

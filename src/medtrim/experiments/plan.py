@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -17,6 +15,7 @@ from medtrim.experiments.resolve import annotation_errors, resolved_training
 from medtrim.experiments.schema import Suite, SweepSection
 from medtrim.mining.recipe import read_recipe
 from medtrim.types import medtrim_version
+from medtrim.types.jsonfile import digest
 from medtrim.types.settings import merge, nested
 
 Role = Literal["search", "final", "sweep"]
@@ -99,12 +98,6 @@ class PlannedRun:
         """What progress shows."""
         what = {"search": f"trial {self.trial + 1}", "final": f"seed {self.spec.seed}", "sweep": f"at {self.x:g}"}
         return f"{self.spec.method}, {what[self.role]}"
-
-
-def digest(facts: Any) -> str:
-    """16 hex digits of the SHA-256 of `facts` as canonical JSON."""
-    text = json.dumps(facts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def search_points(suite: Suite, method: str) -> tuple[dict[str, Any], ...]:

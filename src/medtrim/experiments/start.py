@@ -9,12 +9,12 @@ from typing import Any
 
 from medtrim.data.phantom import make_corpus
 from medtrim.errors import ConfigError
-from medtrim.experiments.plan import digest
 from medtrim.experiments.resolve import resolved_training, training_config
 from medtrim.experiments.schema import Suite
 from medtrim.objectives import OBJECTIVES
 from medtrim.training import train
 from medtrim.types import medtrim_version
+from medtrim.types.jsonfile import digest
 from medtrim.types.settings import merge
 from medtrim.types.tables import Progress
 

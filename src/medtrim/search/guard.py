@@ -1,4 +1,4 @@
-"""What stands between the network and the index: who may ask, how much they may send, and what browsers may do."""
+"""What stands between the network and the index: who may ask, and what browsers may do with the answers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import base64
 import binascii
 import hmac
 import ipaddress
+import json
+import logging
+import time
+import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from medtrim.errors import ConfigError
 
@@ -20,6 +25,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MIN_TOKEN = 16
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+PROBES = ("/healthz", "/readyz")
+"""What a load balancer asks; answered without a token, since the answer is the status alone."""
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_log = logging.getLogger(__name__)
 
 # Nothing is loaded from or sent to anywhere else; no framing; nothing kept by caches or sent as referrer.
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -60,22 +70,25 @@ def check_exposure(host: str, token: str | None) -> None:
         )
 
 
-class _TooLarge(Exception):  # noqa: N818 - a signal, not an error
-    """The body has outgrown the limit."""
-
-
 class Guard:
-    """ASGI middleware around the server: token, host name, size of the body, headers.
+    """ASGI middleware around the server: token, host name, origin, headers, and errors that nobody foresaw.
 
-    With a token, every request must carry it: as `Authorization: Bearer TOKEN`, or as the password of HTTP Basic
-    authentication (any user name), which browsers ask for by themselves. It is compared in constant time.
+    With a token, every request but `PROBES` must carry it: as `Authorization: Bearer TOKEN`, or as the password of
+    HTTP Basic authentication (any user name), which browsers ask for. It is compared in constant time.
     Without one, the request must name a loopback host: a page elsewhere cannot rebind its own name to this server.
+    A request that changes or computes something (POST) is refused where a page of another origin sends it.
     """
 
     def __init__(
-        self, app: App, *, token: str | None, max_body: int, hosts: tuple[str, ...] = LOOPBACK_NAMES
+        self,
+        app: App,
+        *,
+        token: str | None,
+        observe: Callable[[str, int, float], None],
+        hosts: tuple[str, ...] = LOOPBACK_NAMES,
     ) -> None:
-        self.app, self.max_body, self.hosts = app, max_body, hosts
+        """Guard `app`; `observe` is told path, status and seconds of every answer."""
+        self.app, self.hosts, self.observe = app, hosts, observe
         self.token = token.encode() if token is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,59 +99,83 @@ class Guard:
         if scope["type"] != "http":  # there are no websockets here
             await send({"type": "websocket.close", "code": 1008})
             return
-        headers = dict(scope["headers"])
-        if self.token is not None:
-            if not self._authorized(headers.get(b"authorization", b"")):
-                challenge = (b"www-authenticate", b'Basic realm="MedTrim", charset="UTF-8"')
-                await _refuse(send, 401, "a token is needed", challenge)
-                return
-        elif _name(headers.get(b"host", b"")) not in self.hosts:
-            await _refuse(send, 400, "unknown host name")
-            return
-        announced = headers.get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > self.max_body:
-            await _refuse(send, 413, f"more than the {self.max_body:,} bytes allowed")
-            return
-        await self._serve(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, ending it where its body outgrows the limit whatever it announced."""
-        received = 0
-        started = refused = False
-
-        async def counted() -> Message:
-            nonlocal received, refused
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.max_body and not started:
-                refused = True
-                await _refuse(send, 413, f"more than the {self.max_body:,} bytes allowed")
-                raise _TooLarge
-            return message
+        started = False
+        clock = time.perf_counter()
 
         async def headed(message: Message) -> None:
             nonlocal started
-            if refused:
-                return
             if message["type"] == "http.response.start":
                 started = True
+                self.observe(scope["path"], message["status"], time.perf_counter() - clock)
                 message["headers"] = [*message.get("headers", ()), *HEADERS]
             await send(message)
 
-        with suppress(_TooLarge):  # it is answered already
-            await self.app(scope, counted, headed)
+        headers = dict(scope["headers"])
+        if self.token is not None:
+            if scope["path"] not in PROBES and not self._authorized(headers.get(b"authorization", b"")):
+                challenge = (b"www-authenticate", b'Basic realm="MedTrim", charset="UTF-8"')
+                await refuse(headed, 401, "a token is needed", challenge)
+                return
+        elif _name(headers.get(b"host", b"")) not in self.hosts:
+            await refuse(headed, 400, "unknown host name")
+            return
+        if scope["method"] not in _SAFE_METHODS and _is_foreign(headers):
+            await refuse(headed, 403, "requests from pages of another origin are refused")
+            return
+        try:
+            await self.app(scope, receive, headed)
+        except Exception as error:  # noqa: BLE001 - the outermost frame: uvicorn would log the error with its text
+            _log.error("a request failed: %s", describe_failure(error))
+            if not started:
+                await refuse(headed, 500, "the server failed; its log names the place")
 
     def _authorized(self, header: bytes) -> bool:
-        scheme, _, credentials = header.partition(b" ")
-        if scheme.lower() == b"bearer":
-            return hmac.compare_digest(credentials.strip(), self.token or b"")
-        if scheme.lower() == b"basic":
-            try:
-                _, _, password = base64.b64decode(credentials.strip(), validate=True).partition(b":")
-            except (binascii.Error, ValueError):
-                return False
-            return hmac.compare_digest(password, self.token or b"")
+        scheme, credentials = _credentials(header)
+        if scheme == b"bearer":
+            return hmac.compare_digest(credentials, self.token or b"")
+        if scheme == b"basic":
+            return hmac.compare_digest(credentials.partition(b":")[2], self.token or b"")
         return False
+
+
+def user_name(headers: dict[bytes, bytes]) -> str:
+    """The user name of HTTP Basic authentication, or an empty string."""
+    scheme, credentials = _credentials(headers.get(b"authorization", b""))
+    return credentials.partition(b":")[0].decode("utf-8", "replace") if scheme == b"basic" else ""
+
+
+def describe_failure(error: BaseException) -> str:
+    """Type and place of an error, without its message, source lines and values: they may quote what was asked.
+
+    >>> try:
+    ...     int("patient 7")
+    ... except ValueError as error:
+    ...     "patient" in describe_failure(error)
+    False
+    """
+    frames = traceback.extract_tb(error.__traceback__, limit=-8)
+    places = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
+    return f"{type(error).__name__} at {places}"
+
+
+async def refuse(send: Send, status: int, reason: str, *headers: tuple[bytes, bytes]) -> None:
+    """Answer with `status` and the reason as JSON."""
+    body = json.dumps({"error": reason}).encode()
+    fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*fields, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _credentials(header: bytes) -> tuple[bytes, bytes]:
+    """Scheme and credentials of an Authorization header; Basic ones decoded."""
+    scheme, _, credentials = header.partition(b" ")
+    scheme, credentials = scheme.lower(), credentials.strip()
+    if scheme == b"basic":
+        try:
+            credentials = base64.b64decode(credentials, validate=True)
+        except (binascii.Error, ValueError):
+            return b"", b""
+    return scheme, credentials
 
 
 def _name(host: bytes) -> str:
@@ -147,8 +184,15 @@ def _name(host: bytes) -> str:
     return text[: text.index("]") + 1] if text.startswith("[") and "]" in text else text.partition(":")[0]
 
 
-async def _refuse(send: Send, status: int, reason: str, *headers: tuple[bytes, bytes]) -> None:
-    body = ('{"error": "' + reason + '"}').encode()
-    fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*fields, *headers, *HEADERS]})
-    await send({"type": "http.response.body", "body": body})
+def _is_foreign(headers: dict[bytes, bytes]) -> bool:
+    """Whether a browser says that the request comes from a page that this server did not send."""
+    if headers.get(b"sec-fetch-site", b"same-origin") not in (b"same-origin", b"none"):
+        return True
+    origin = headers.get(b"origin")
+    if origin is None:  # no browser, or one that keeps to itself: Origin goes with every POST of a page elsewhere
+        return False
+    try:
+        place = urlsplit(origin.decode("latin-1")).netloc
+    except ValueError:
+        return True
+    return place.lower() != headers.get(b"host", b"").decode("latin-1").lower()

@@ -2,47 +2,87 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from importlib import resources
-from typing import Annotated
+from pathlib import PurePath
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from medtrim.data import ImageLimits
-from medtrim.data.images import decode, strict_decoding
+from medtrim.data.images import strict_decoding
 from medtrim.errors import ImageError, MedTrimError, TableError
+from medtrim.search.admission import Admission, Limits
+from medtrim.search.audit import AuditTrail
 from medtrim.search.guard import Guard
+from medtrim.search.metrics import Metrics
+from medtrim.search.pictures import as_png, decode_upload, model_square, preview
+from medtrim.search.query import Query as SearchQuery
 from medtrim.search.searcher import Searcher
-from medtrim.search.wire import MAX_TEXT, About, Answer, Options, StudyQuery, TextQuery
+from medtrim.search.wire import MAX_TEXT, About, Answer, Options, PreviewJson, SearchRequest
 from medtrim.types import medtrim_version
 
-MAX_UPLOAD = 64 * 2**20
-"""Largest upload in bytes; an uncompressed 16-bit chest radiograph has about 20 million."""
+MAX_ROW = 2**63 - 1
+MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
-MAX_PIXELS = 40_000_000
-WEB = {
-    "/": ("index.html", "text/html"),
-    "/app.css": ("app.css", "text/css"),
-    "/app.js": ("app.js", "text/javascript"),
-}
+DEFAULT_LIMITS = Limits()
 
 
-def create_app(searcher: Searcher, *, token: str | None = None, max_upload: int = MAX_UPLOAD) -> FastAPI:
+def create_app(
+    searcher: Searcher,
+    *,
+    token: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    audit: AuditTrail | None = None,
+    viewer_url: str = "",
+) -> Guard:
     """The server's application. Nothing that it is sent or sends is logged.
 
     Args:
         searcher: answers the queries.
         token: what every request must carry; None where only this machine can ask (see `guard.check_exposure`).
-        max_upload: largest request body in bytes.
+        limits: how much it takes on at a time.
+        audit: where it is written who was shown which studies.
+        viewer_url: address of a study in the hospital's own viewer, with `{study_id}` in it (see `check_viewer`).
     """
-    app = FastAPI(title="MedTrim search", version=medtrim_version(), docs_url=None, redoc_url=None)
-    limits = ImageLimits(max_bytes=max_upload, max_pixels=MAX_PIXELS)
+    metrics = Metrics(len(searcher.index))
+    admission = Admission(_api(searcher, limits, metrics, audit, viewer_url), limits=limits)
+    metrics.watch(admission)
+    return Guard(admission, token=token, observe=metrics.observe)
 
-    @app.exception_handler(MedTrimError)
-    def _refused(_: Request, error: MedTrimError) -> JSONResponse:
-        reason = error.reason if isinstance(error, ImageError) else str(error)
-        return JSONResponse({"error": reason}, status_code=404 if isinstance(error, TableError) else 422)
+
+def _api(
+    searcher: Searcher, limits: Limits, metrics: Metrics, audit: AuditTrail | None, viewer_url: str
+) -> FastAPI:
+    app = FastAPI(
+        title="MedTrim search",
+        version=medtrim_version(),
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_decoding_strictly,
+    )
+    _add_error_answers(app)
+    _add_probes(app, searcher, metrics)
+    _add_pages(app)
+
+    def shown(request: Request, what: str, studies: Sequence[str]) -> None:
+        if audit is None:
+            return
+        try:
+            audit.record(request.scope, request=what, studies=studies)
+        except OSError as error:
+            raise HTTPException(503, "the audit trail cannot be written, so nothing is shown") from error
+
+    def answered(request: Request, query: SearchQuery) -> Answer:
+        found = searcher.search(query)
+        shown(request, "search", [hit.study.study_id for hit in found.hits])
+        row = searcher.index.study(query.study_id).row if query.study_id else None
+        return Answer.of(found, query_row=row)
 
     @app.get("/api/about")
     def about() -> About:
@@ -50,51 +90,111 @@ def create_app(searcher: Searcher, *, token: str | None = None, max_upload: int 
             medtrim=medtrim_version(),
             studies=len(searcher.index),
             diseases=list(searcher.index.diseases),
+            vocabulary={axis: list(levels) for axis, levels in searcher.contradictions.axes.items()},
+            facts={},
+            filters=[],
+            viewer_url=viewer_url,
             max_text=MAX_TEXT,
-            max_upload=max_upload,
+            max_upload=limits.max_body,
         )
 
-    @app.post("/api/search/text")
-    def by_text(query: TextQuery) -> Answer:
-        found = searcher.by_text(query.text, against=query.against, k=query.k, filters=query.filters)
-        return Answer.of(found)
-
-    @app.post("/api/search/study")
-    def by_study(query: StudyQuery) -> Answer:
-        found = searcher.by_study(
-            query.study_id, using=query.using, against=query.against, k=query.k, filters=query.filters
-        )
-        return Answer.of(found)
+    @app.post("/api/search")
+    def search(asked: SearchRequest, request: Request) -> Answer:
+        return answered(request, asked.query(max_bytes=limits.max_body))
 
     @app.post("/api/search/image")
     async def by_image(request: Request, options: Annotated[Options, Query()]) -> Answer:
         content = await request.body()
-        return await run_in_threadpool(_answer_image, searcher, content, options, limits)
 
-    @app.get("/api/images/{row}")
-    def image(row: int) -> Response:
+        def work() -> Answer:
+            picture = decode_upload(content, max_bytes=limits.max_body)
+            return answered(request, SearchQuery(image=picture, **options.common()))
+
+        return await run_in_threadpool(work)
+
+    @app.post("/api/preview")
+    async def upload_preview(request: Request) -> PreviewJson:
+        content = await request.body()
+        return await run_in_threadpool(_preview, content, limits.max_body, searcher.encoder.bundle.image_size)
+
+    @app.get("/api/studies/{row}/thumbnail")
+    def thumbnail(row: Annotated[int, Path(ge=0, le=MAX_ROW)]) -> Response:
         content = searcher.index.thumbnail(row)
         if content is None:
             raise TableError("no such picture")
         return Response(content, media_type="image/jpeg")
 
-    for path, (name, kind) in WEB.items():
-        _add_page(app, path, name, kind)
-    app.add_middleware(Guard, token=token, max_body=max_upload)
     return app
 
 
-def _answer_image(searcher: Searcher, content: bytes, options: Options, limits: ImageLimits) -> Answer:
-    if not content:
-        raise ImageError("upload", "the upload is empty")
+def _preview(content: bytes, max_bytes: int, side: int) -> PreviewJson:
+    picture = decode_upload(content, max_bytes=max_bytes)
+    height, width = picture.shape
+    shown, square = as_png(preview(picture)), as_png(model_square(picture, side))
+    return PreviewJson(
+        width=width, height=height, preview=b64encode(shown).decode(), image=b64encode(square).decode()
+    )
+
+
+@asynccontextmanager
+async def _decoding_strictly(_: FastAPI) -> AsyncIterator[None]:
+    """Warnings' filters belong to the process, so they are set once around all threads that decode."""
     with strict_decoding():
-        picture = decode(content, study_id="upload", limits=limits)
-    return Answer.of(searcher.by_image(picture, against=options.against, k=options.k, filters=options.filters))
+        yield
 
 
-def _add_page(app: FastAPI, path: str, name: str, kind: str) -> None:
-    content = (resources.files("medtrim.search") / "web" / name).read_bytes()
+def _add_error_answers(app: FastAPI) -> None:
+    """Every refusal is `{"error": reason}`, in ASCII: a reason may repeat a character that UTF-8 cannot hold."""
 
+    def answer(status: int, reason: str) -> Response:
+        content = json.dumps({"error": reason})
+        return Response(content, status_code=status, media_type="application/json")
+
+    @app.exception_handler(MedTrimError)
+    def _refused(_: Request, error: MedTrimError) -> Response:
+        reason = error.reason if isinstance(error, ImageError) else str(error)
+        return answer(404 if isinstance(error, TableError) else 422, reason)
+
+    @app.exception_handler(RequestValidationError)
+    def _malformed(_: Request, error: RequestValidationError) -> Response:
+        return answer(422, "; ".join(map(_fault, error.errors())))
+
+    @app.exception_handler(StarletteHTTPException)
+    def _http(_: Request, error: StarletteHTTPException) -> Response:
+        refusal = answer(error.status_code, str(error.detail))
+        refusal.headers.update(error.headers or {})
+        return refusal
+
+
+def _add_probes(app: FastAPI, searcher: Searcher, metrics: Metrics) -> None:
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    def readyz() -> dict[str, str]:
+        searcher.index.thumbnail(0)  # the index answers
+        return {"status": "ready"}
+
+    @app.get("/metrics")
+    def metrics_page() -> Response:
+        return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_pages(app: FastAPI) -> None:
+    """The page and its modules, read once: requests choose among these names and never among files."""
+    for file in (resources.files("medtrim.search") / "web").iterdir():
+        path = "/" if file.name == "index.html" else f"/{file.name}"
+        _add_page(app, path, file.read_bytes(), MEDIA_TYPES[PurePath(file.name).suffix])
+
+
+def _add_page(app: FastAPI, path: str, content: bytes, kind: str) -> None:
     @app.get(path, include_in_schema=False)
     def page() -> Response:
         return Response(content, media_type=kind)
+
+
+def _fault(error: dict[str, Any]) -> str:
+    """A validation error as words: where and why, without the value."""
+    place = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path"))
+    return f"{place}: {error['msg']}" if place else str(error["msg"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +57,15 @@ class IndexedStudy:
     report_findings: str
     report_impression: str
     has_thumbnail: bool
+    patient_id: str = ""
+    view: str = ""
+    views: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def read(self) -> bool:
+        """Whether the report says anything that is recognised; where not, the study is not known to be normal."""
+        return bool(self.findings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,46 +2,153 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from medtrim.evaluation.agreement import FindingMark, unmarked
+from medtrim.errors import ImageError
+from medtrim.evaluation.agreement import FindingMark
+from medtrim.search.evidence import cut_report
 from medtrim.search.filters import Filters
+from medtrim.search.pictures import decode_upload
+from medtrim.search.query import MAX_OFFSET, MAX_RESULTS, FindingQuery, Mode, Query, Wanted
 from medtrim.search.searcher import Hit, SearchResult
 from medtrim.search.store import Side
+from medtrim.types import Finding
 
 MAX_TEXT = 4000
 """Longest query text in characters; a long report has about 2,000."""
 
+MAX_CHIPS, MAX_WORDS = 50, 20
 
-class Options(BaseModel):
-    """What every kind of query may ask for."""
+Word = Annotated[str, Field(max_length=100)]
+Words = Annotated[list[Word], Field(max_length=MAX_WORDS)]
+
+
+class Strict(BaseModel):
+    """A request's part: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
+
+class Chip(Strict):
+    """A finding that is asked for; empty fields ask for anything."""
+
+    disease: Word = ""
+    side: Words = []
+    zone: Words = []
+    severity: Words = []
+    acuity: Words = []
+    change: Words = []
+    other: Words = []
+    denied: bool = False
+    uncertain: bool = False
+
+    @classmethod
+    def of(cls, query: FindingQuery) -> Chip:
+        """The wire form of a finding asked for."""
+        return cls(
+            disease=query.disease,
+            denied=query.denied,
+            uncertain=query.uncertain,
+            **{axis: list(getattr(query, axis)) for axis in AXES},
+        )
+
+    def query(self) -> FindingQuery:
+        """The finding asked for."""
+        axes = {axis: tuple(getattr(self, axis)) for axis in AXES}
+        return FindingQuery(disease=self.disease, denied=self.denied, uncertain=self.uncertain, **axes)
+
+
+AXES = ("side", "zone", "severity", "acuity", "change", "other")
+Chips = Annotated[list[Chip], Field(max_length=MAX_CHIPS)]
+
+
+class Options(Strict):
+    """What every kind of query may ask for."""
+
     against: Side = "image"
-    k: int = Field(default=12, ge=1, le=100)
-    disease: str = Field(default="", max_length=100)
+    mode: Mode = "both"
+    one_per_patient: bool = False
+    offset: int = Field(default=0, ge=0, le=MAX_OFFSET)
+    k: int = Field(default=12, ge=1, le=MAX_RESULTS)
+    disease: Word = ""
     side: Literal["", "left", "right"] = ""
 
     @property
     def filters(self) -> Filters:
-        """The query's filters."""
+        """What every hit fulfils."""
         return Filters(self.disease, self.side)
 
+    def common(self) -> dict[str, Any]:
+        """These options as arguments of a `Query`."""
+        return {
+            "against": self.against,
+            "mode": self.mode,
+            "one_per_patient": self.one_per_patient,
+            "offset": self.offset,
+            "k": self.k,
+            "filters": self.filters,
+        }
 
-class TextQuery(Options):
-    """Studies like a text."""
 
-    text: str = Field(min_length=1, max_length=MAX_TEXT)
+class SearchRequest(Options):
+    """Studies like words, a picture or a study of the index; words go with either.
 
+    `image` is a file (PNG, JPEG, TIFF, DICOM) in base64. `must`, `must_not` and `like` replace what would be read
+    from the words.
+    """
 
-class StudyQuery(Options):
-    """Studies like one of the index."""
-
-    study_id: str = Field(min_length=1, max_length=200)
+    text: str = Field(default="", max_length=MAX_TEXT)
+    image: str = ""
+    study_id: str = Field(default="", max_length=200)
     using: Side = "image"
+    image_weight: float = Field(default=0.5, ge=0, le=1)
+    must: Chips | None = None
+    must_not: Chips | None = None
+    like: Chips | None = None
+
+    def query(self, *, max_bytes: int) -> Query:
+        """The question to the index.
+
+        Raises:
+            ImageError: the image cannot be decoded.
+        """
+        try:
+            content = base64.b64decode(self.image, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ImageError("upload", "the image is no base64") from error
+        return Query(
+            text=self.text,
+            image=decode_upload(content, max_bytes=max_bytes) if content else None,
+            study_id=self.study_id,
+            using=self.using,
+            image_weight=self.image_weight,
+            must=_asked(self.must),
+            must_not=_asked(self.must_not),
+            like=_asked(self.like),
+            **self.common(),
+        )
+
+
+class ChipsJson(BaseModel):
+    """How a query was understood."""
+
+    must: list[Chip]
+    must_not: list[Chip]
+    like: list[Chip]
+
+    @classmethod
+    def of(cls, wanted: Wanted) -> ChipsJson:
+        """The wire form of the findings asked for."""
+        return cls(
+            must=[Chip.of(q) for q in wanted.must],
+            must_not=[Chip.of(q) for q in wanted.must_not],
+            like=[Chip.of(q) for q in wanted.like],
+        )
 
 
 class DescriptorJson(BaseModel):
@@ -72,53 +179,157 @@ class MarkJson(BaseModel):
         )
 
 
+class FindingJson(BaseModel):
+    """A finding of a report in words, and whether it is present, uncertain or absent."""
+
+    words: str
+    assertion: str
+
+
+class PartJson(BaseModel):
+    """A stretch of a report and the findings read from it, as positions in the hit's `read_findings`."""
+
+    text: str
+    findings: list[int]
+
+
+class SectionJson(BaseModel):
+    """A section of a report, cut where evidence begins or ends."""
+
+    title: str
+    parts: list[PartJson]
+
+
 class HitJson(BaseModel):
-    """A found study."""
+    """A found study. `read` is false where nothing is recognised in its report: that is not "no finding"."""
 
     study_id: str
     row: int
+    patient_id: str
+    view: str
+    views: list[str]
+    in_training: bool
+    columns: dict[str, str]
+    score: float
     similarity: float
+    match: float | None
+    fulfils: bool
+    read: bool
     marks: list[MarkJson]
     missing: list[str]
     conflicts: list[str]
-    findings: str
-    impression: str
+    read_findings: list[FindingJson]
+    report: list[SectionJson]
     has_image: bool
 
     @classmethod
     def of(cls, hit: Hit) -> HitJson:
         """The wire form of a hit."""
+        study = hit.study
+        sections = (("findings", study.report_findings), ("impression", study.report_impression))
         return cls(
-            study_id=hit.study.study_id,
-            row=hit.study.row,
+            study_id=study.study_id,
+            row=study.row,
+            patient_id=study.patient_id,
+            view=study.view,
+            views=list(study.views),
+            in_training=False,
+            columns=dict(study.columns),
+            score=round(hit.score, 6),
             similarity=round(hit.similarity, 6),
+            match=None if hit.match is None else round(hit.match, 6),
+            fulfils=hit.fulfils,
+            read=study.read,
             marks=[MarkJson.of(m) for m in hit.agreement.marks],
             missing=list(hit.agreement.missing),
             conflicts=list(hit.agreement.conflicts),
-            findings=hit.study.report_findings,
-            impression=hit.study.report_impression,
-            has_image=hit.study.has_thumbnail,
+            read_findings=[FindingJson(words=_words(f), assertion=f.assertion) for f in study.findings],
+            report=[_section(name, text, study.findings) for name, text in sections if text],
+            has_image=study.has_thumbnail,
         )
 
 
-class Answer(BaseModel):
-    """What the query says, as the recogniser reads it, and the studies found, best first."""
+class NoticeJson(BaseModel):
+    """Something the reader of the hits should know."""
 
-    query: list[MarkJson]
+    code: str
+    text: str
+
+
+class Answer(BaseModel):
+    """How the query was understood, what is to be known of the hits, and the hits, best first.
+
+    `query_row` is the row of the study that was asked by.
+    """
+
+    chips: ChipsJson
+    mode: Mode
+    notices: list[NoticeJson]
     hits: list[HitJson]
+    more: bool
+    query_row: int | None = None
 
     @classmethod
-    def of(cls, result: SearchResult) -> Answer:
+    def of(cls, result: SearchResult, *, query_row: int | None = None) -> Answer:
         """The wire form of a search result."""
-        said = unmarked(result.findings) if result.findings else ()
-        return cls(query=[MarkJson.of(m) for m in said], hits=[HitJson.of(h) for h in result.hits])
+        return cls(
+            chips=ChipsJson.of(result.wanted),
+            mode=result.mode,
+            notices=[NoticeJson(code=n.code, text=n.text) for n in result.notices],
+            hits=[HitJson.of(h) for h in result.hits],
+            more=result.more,
+            query_row=query_row,
+        )
+
+
+class PreviewJson(BaseModel):
+    """An upload as the browser can show it, and as the model sees it (both PNG in base64).
+
+    A search by `image` is the search by the upload.
+    """
+
+    width: int
+    height: int
+    preview: str
+    image: str
+
+
+class FilterJson(BaseModel):
+    """A filter that the index offers: a field of `SearchRequest`, or a column of the studies table.
+
+    `kind` is `choice` (of `values`), `text` or `date`; `many` says that the field takes a list.
+    """
+
+    name: str
+    label: str
+    kind: Literal["choice", "text", "date"]
+    values: list[str] = []
+    column: str = ""
+    many: bool = False
 
 
 class About(BaseModel):
-    """What the page needs to know of the index."""
+    """What the page needs to know of the index. `vocabulary` lists the descriptors of each axis."""
 
     medtrim: str
     studies: int
     diseases: list[str]
+    vocabulary: dict[str, list[str]]
+    facts: dict[str, str]
+    filters: list[FilterJson]
+    viewer_url: str
     max_text: int
     max_upload: int
+
+
+def _asked(chips: Iterable[Chip] | None) -> tuple[FindingQuery, ...] | None:
+    return None if chips is None else tuple(chip.query() for chip in chips)
+
+
+def _section(name: str, text: str, findings: tuple[Finding, ...]) -> SectionJson:
+    parts = cut_report(text, name, findings)
+    return SectionJson(title=name, parts=[PartJson(text=p.text, findings=list(p.findings)) for p in parts])
+
+
+def _words(finding: Finding) -> str:
+    return " ".join((*finding.adjectives, *finding.directions, finding.disease))

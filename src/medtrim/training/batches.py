@@ -53,12 +53,12 @@ class BatchPlan(ABC):
     def rows(self, index: int) -> Rows:
         """The distinct studies of batch `index` [B]."""
         epoch, position = self._locate(index)
-        dealt = self._epoch(epoch)
-        dealt.reaches(position)
-        return dealt.batches[position]
+        sampled = self._epoch(epoch)
+        sampled.reaches(position)
+        return sampled.batches[position]
 
     def __getstate__(self) -> dict[str, object]:
-        # Epochs are dealt by generators, which cannot travel to another process and need not.
+        # Epochs are sampled by generators, which cannot travel to another process and need not.
         return {**self.__dict__, "_epochs": {}}
 
     def _locate(self, index: int) -> tuple[int, int]:
@@ -78,38 +78,38 @@ class BatchPlan(ABC):
     def _count(self, epoch: int) -> int:
         """Batches of an epoch."""
         if epoch not in self._counts:
-            dealt = self._epoch(epoch)
-            dealt.finish()
-            self._counts[epoch] = len(dealt.batches)
+            sampled = self._epoch(epoch)
+            sampled.finish()
+            self._counts[epoch] = len(sampled.batches)
         return self._counts[epoch]
 
     def _epoch(self, epoch: int) -> _Epoch:
         if epoch not in self._epochs:
-            # Whoever reads ahead is at most one epoch further; older ones would only fill the memory.
+            # Reading ahead goes at most one epoch further; older epochs would only fill the memory.
             while len(self._epochs) > 1:
                 del self._epochs[next(iter(self._epochs))]
-            self._epochs[epoch] = _Epoch(self._deal(epoch))
+            self._epochs[epoch] = _Epoch(self._sample(epoch))
         return self._epochs[epoch]
 
     @abstractmethod
-    def _deal(self, epoch: int) -> Iterator[Rows]:
+    def _sample(self, epoch: int) -> Iterator[Rows]:
         """The batches of an epoch, at least one; what it draws depends on (seed, epoch) alone."""
 
 
 class _Epoch:
-    """Batches of an epoch, dealt as far as they were asked for."""
+    """Batches of an epoch, sampled as far as they were asked for."""
 
     def __init__(self, source: Iterator[Rows]) -> None:
         self._source = source
         self.batches: list[Rows] = []
 
     def reaches(self, position: int) -> bool:
-        """Deal up to `position`; False where the epoch ends before it."""
+        """Sample up to `position`; False where the epoch ends before it."""
         self.batches.extend(islice(self._source, max(0, position + 1 - len(self.batches))))
         return position < len(self.batches)
 
     def finish(self) -> None:
-        """Deal the rest."""
+        """Sample the rest."""
         self.batches.extend(self._source)
 
 
@@ -117,8 +117,8 @@ class ShuffledPlan(BatchPlan):
     """Every study once an epoch; what does not fill a last batch is left to the next epoch's shuffle.
 
     Args:
-        share: probability with which an epoch deals each study [N], in [0, 1]; drawn anew every epoch. Studies left
-            out are dealt all the same where the others fill no batch. None deals all of them.
+        share: probability with which an epoch samples each study [N], in [0, 1]; drawn anew every epoch. Studies
+            left out are sampled all the same where the others fill no batch. None samples all of them.
 
     Raises:
         ConfigError: a share is out of range.
@@ -135,7 +135,7 @@ class ShuffledPlan(BatchPlan):
     ) -> None:
         super().__init__(patients, size=size, seed=seed, one_per_patient=one_per_patient)
         if share is not None and not ((share >= 0) & (share <= 1)).all():
-            raise ConfigError("the share of a study that an epoch deals must lie between 0 and 1")
+            raise ConfigError("the share of a study that an epoch samples must lie between 0 and 1")
         self.share = share
 
     @property
@@ -144,7 +144,7 @@ class ShuffledPlan(BatchPlan):
         return max(1, len(self.patients) // self.size)
 
     def _order(self, epoch: int) -> tuple[list[int], list[int]]:
-        """Studies that an epoch deals, shuffled, and those it leaves out."""
+        """Studies that an epoch samples, shuffled, and those it leaves out."""
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(len(self.patients))
         if self.share is None:
@@ -152,14 +152,14 @@ class ShuffledPlan(BatchPlan):
         kept = rng.random(len(order)) < self.share[order]
         return order[kept].tolist(), order[~kept].tolist()
 
-    def _deal(self, epoch: int) -> Iterator[Rows]:
-        dealt, left_out = self._order(epoch)
+    def _sample(self, epoch: int) -> Iterator[Rows]:
+        sampled, left_out = self._order(epoch)
         full = False
-        for batch in self._fill(iter(dealt)):
+        for batch in self._fill(iter(sampled)):
             full = True
             yield batch
         if not full:
-            yield next(self._fill(iter(dealt + left_out)))
+            yield next(self._fill(iter(sampled + left_out)))
 
     def _fill(self, order: Iterator[int]) -> Iterator[Rows]:
         """Full batches of distinct patients, until the studies are used up."""

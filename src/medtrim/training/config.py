@@ -134,8 +134,8 @@ class BatchConfig(Section):
 
     Attributes:
         size: B, distinct studies that one evaluation of the objective compares, over all ranks together.
-        sampler: `shuffle` deals all studies out once an epoch; `triplets` fills batches with mined triplets.
-        normals: share of the normal studies that an epoch of `shuffle` deals, drawn anew each time (undersampling).
+        sampler: `shuffle` takes every study once an epoch; `triplets` fills batches with mined triplets.
+        normals: share of the normal studies that an epoch of `shuffle` takes, drawn anew each time (undersampling).
             Normal is a study in which the score sees no disease, whatever else its report names. Below 1 it needs
             annotations.
         one_per_patient: no two studies of a patient in a batch (they would be false negatives of each other).
@@ -225,7 +225,7 @@ class TrainConfig(Section):
         seed: of weights, batches and augmentation.
         steps: weight updates.
         epochs: where `steps` is 0, study encodings as a multiple of the training studies; passes over them where
-            each pass deals every study.
+            each pass takes every study.
         precision: `fp32`, or autocast in `bf16` or `fp16` (with a gradient scaler).
         save_every: steps between resumable checkpoints; 0 keeps none.
         keep: how many of them stay.

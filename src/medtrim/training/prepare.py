@@ -20,7 +20,7 @@ from medtrim.training.inputs import CorpusKnowledge, corpus_knowledge
 from medtrim.training.layers import freeze_first_layers
 from medtrim.training.lora import add_lora
 from medtrim.training.module import AlignmentModule
-from medtrim.training.triplet_plan import TripletPlan
+from medtrim.training.triplet_batches import TripletPlan
 from medtrim.types import Study, contradictions_of
 from medtrim.types.tables import Progress, no_progress
 

@@ -14,20 +14,20 @@ from transformers import TrainingArguments
 
 from medtrim.errors import ConfigError, TrainingError
 from medtrim.models import EncoderBundle, save_checkpoint, write_bundle
-from medtrim.training.arguments import training_arguments
 from medtrim.training.callbacks import Averaging, EarlyStopping, MetricsLog, OnMetrics, ProgressCall, read_metrics
 from medtrim.training.card import model_card
+from medtrim.training.checkpoints import check_same_run, find_checkpoint
 from medtrim.training.collate import Rank
 from medtrim.training.config import TrainConfig
 from medtrim.training.lora import merged
+from medtrim.training.preflight import precision_problem
 from medtrim.training.prepare import PreparedRun, prepare_run
-from medtrim.training.problems import precision_problem
 from medtrim.training.record import run_provenance, write_run_files
-from medtrim.training.resuming import check_same_run
-from medtrim.training.state import find_checkpoint
 from medtrim.training.trainer import AlignmentTrainer
 from medtrim.types import Reject
 from medtrim.types.tables import Progress, no_progress
+
+_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 EvaluateBundle = Callable[[EncoderBundle, int], Mapping[str, float]]
 
@@ -62,7 +62,7 @@ class TrainResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Watchers:
+class Callbacks:
     """What is called while a run goes on.
 
     Attributes:
@@ -92,7 +92,7 @@ def train(
     Args:
         config: the recipe.
         resume: go on from the newest whole checkpoint of `config.out`; where there is none, start.
-        progress, cache_progress, on_metrics, evaluate: see `Watchers`.
+        progress, cache_progress, on_metrics, evaluate: see `Callbacks`.
 
     Raises:
         ConfigError: recipe and corpus do not fit together.
@@ -102,7 +102,7 @@ def train(
             with another recipe, the loss is not finite,
             or a checkpoint cannot be written.
     """
-    watchers = Watchers(progress, cache_progress, on_metrics, evaluate)
+    callbacks = Callbacks(progress, cache_progress, on_metrics, evaluate)
     if config.threads:
         torch.set_num_threads(config.threads)
     _check_folder(config.out, resume=resume)
@@ -117,8 +117,8 @@ def train(
         run = prepare_run(config, rank=rank, progress=cache_progress)
     if rank.index == 0:
         write_run_files(config, run.corpus)
-    log = _metrics_log(config, run, watchers)
-    trainer = _trainer(config, run, log, watchers)
+    log = _metrics_log(config, run, callbacks)
+    trainer = _trainer(config, run, log, callbacks)
     if found is not None and found.path is not None:
         trainer.resume(found.path)
     else:
@@ -147,23 +147,23 @@ def _check_folder(out: Path, *, resume: bool) -> None:
         )
 
 
-def _metrics_log(config: TrainConfig, run: PreparedRun, watchers: Watchers) -> MetricsLog:
+def _metrics_log(config: TrainConfig, run: PreparedRun, callbacks: Callbacks) -> MetricsLog:
     per_step = config.batch.size * config.batch.accumulate
     return MetricsLog(
         config.out / "metrics.jsonl",
         studies_per_step=per_step,
         steps_per_epoch=len(run.corpus) / per_step,
-        on_metrics=watchers.on_metrics,
+        on_metrics=callbacks.on_metrics,
     )
 
 
-def _trainer(config: TrainConfig, run: PreparedRun, log: MetricsLog, watchers: Watchers) -> AlignmentTrainer:
+def _trainer(config: TrainConfig, run: PreparedRun, log: MetricsLog, callbacks: Callbacks) -> AlignmentTrainer:
     provenance = run_provenance(config, run.corpus, steps=run.steps)
-    callbacks: list[Any] = [log, ProgressCall(watchers.progress)]
+    attached: list[Any] = [log, ProgressCall(callbacks.progress)]
     early = None
-    if watchers.evaluate is not None and config.evaluation.every:
-        early = EarlyStopping(config.evaluation, _evaluator(watchers.evaluate, run.bundle), log.path)
-        callbacks.append(early)
+    if callbacks.evaluate is not None and config.evaluation.every:
+        early = EarlyStopping(config.evaluation, _evaluator(callbacks.evaluate, run.bundle), log.path)
+        attached.append(early)
     args: TrainingArguments = training_arguments(config, steps=run.steps)
     trainer = AlignmentTrainer(
         run.module,
@@ -174,7 +174,7 @@ def _trainer(config: TrainConfig, run: PreparedRun, log: MetricsLog, watchers: W
         image_processor=run.bundle.image_processor,
         study_ids=tuple(s.study_id for s in run.corpus.studies),
         save_bundle=lambda folder: write_bundle(_plain(run.bundle), folder, provenance),
-        callbacks=callbacks,
+        callbacks=attached,
     )
     if early is not None:
         early.log = trainer.log
@@ -212,3 +212,37 @@ def _save_final(config: TrainConfig, run: PreparedRun, trainer: AlignmentTrainer
     run.bundle.model.train(False)
     with trainer.ema.applied() if trainer.ema is not None else nullcontext():
         save_checkpoint(_plain(run.bundle), config.out / "model", provenance, card=card)
+
+
+def training_arguments(config: TrainConfig, *, steps: int) -> TrainingArguments:
+    """The Trainer's arguments for a run of `steps` weight updates; made on every rank, it joins the ranks."""
+    args = TrainingArguments(
+        output_dir=str(config.out / "checkpoints"),
+        max_steps=steps,
+        gradient_accumulation_steps=config.batch.accumulate,
+        learning_rate=config.optimizer.learning_rate,
+        lr_scheduler_type=_SCHEDULES[config.optimizer.decay],
+        warmup_steps=round(steps * config.optimizer.warmup),
+        max_grad_norm=config.optimizer.max_grad_norm,
+        use_cpu=not torch.accelerator.is_available(),
+        bf16=config.precision == "bf16",
+        fp16=config.precision == "fp16",
+        seed=config.seed,
+        logging_steps=config.log_every,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,
+        save_strategy="steps" if config.save_every else "no",
+        save_steps=config.save_every or 500,
+        report_to=list(config.trackers) or "none",
+        torch_compile=config.compile,
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
+        # The collator's keys are the trainer's own, no arguments of the model's forward.
+        remove_unused_columns=False,
+        # Batches are planned by number, so a resumed run starts at the right one without replaying the others.
+        ignore_data_skip=True,
+        disable_tqdm=True,
+        log_level="error",
+    )
+    args.per_device_train_batch_size = max(1, config.batch.size // args.world_size)
+    return args

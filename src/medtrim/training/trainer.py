@@ -9,34 +9,31 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import BaseImageProcessor, Trainer, TrainingArguments
-from transformers.trainer_callback import PrinterCallback, TrainerState
+from transformers import BaseImageProcessor, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 
 from medtrim.errors import ConfigError, TrainingError
 from medtrim.models import to_pixel_values
 from medtrim.objectives import ObjectiveInputs, ObjectiveOutput
-from medtrim.training import state as stored
 from medtrim.training.augment import augment, draw_augmentation
+from medtrim.training.callbacks import MovingAverage
+from medtrim.training.checkpoints import SafetensorsCheckpoints
 from medtrim.training.collate import BatchDataset, FromSampler
 from medtrim.training.config import TrainConfig
-from medtrim.training.ema import MovingAverage
 from medtrim.training.gather import gather
 from medtrim.training.inputs import CorpusKnowledge
 from medtrim.training.module import AlignmentModule
 from medtrim.training.optimizer import build_optimizer
 
-STATE = "state"
 
-
-class AlignmentTrainer(Trainer):
+class AlignmentTrainer(SafetensorsCheckpoints):
     """Trains an `AlignmentModule`.
 
     A batch is the same for a given seed and batch number whatever the number of ranks; each rank encodes its part
     and the objective sees all. Augmentation is seeded by batch number, so a run that is resumed goes on as it would
-    have. Checkpoints are plain transformers folders with a `state` folder of safetensors and JSON inside.
+    have.
 
     Args:
         module: encoder and objective.
@@ -72,7 +69,6 @@ class AlignmentTrainer(Trainer):
         self.study_ids = study_ids
         self.save_bundle = save_bundle
         self.ema = MovingAverage(module, config.optimizer.ema) if config.optimizer.ema else None
-        self.first_batch = 0
         self.terms: dict[str, Tensor] = {}
         self.term_count = 0
         self._pending: tuple[Tensor, Tensor] | None = None
@@ -181,6 +177,11 @@ class AlignmentTrainer(Trainer):
         if due is not None:
             self._raise_unless_finite(*due)
 
+    def check_pending(self) -> None:
+        """Raise if the latest loss that was not looked at yet is not finite."""
+        if self._pending is not None:
+            self._raise_unless_finite(*self._pending)
+
     def _raise_unless_finite(self, loss: Tensor, rows: Tensor) -> None:
         if bool(torch.isfinite(loss)):
             return
@@ -202,80 +203,3 @@ class AlignmentTrainer(Trainer):
             logs["scale"] = float(self.module.encoder.logit_scale.detach().exp())
             self.terms, self.term_count = {}, 0
         super().log(logs, start_time)
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        if self.is_fsdp_enabled:  # sharded weights are saved the way FSDP has its own
-            super()._save_checkpoint(model, trial)
-            return
-        if self._pending is not None:
-            self._raise_unless_finite(*self._pending)
-        folder = self.config.out / "checkpoints"
-        stored.write_checkpoint(
-            folder, self.state.global_step, self._write, main=self.args.should_save, barrier=self._barrier
-        )
-        if self.args.should_save:
-            stored.remove_old_checkpoints(folder, keep=self.config.keep)
-
-    def _write(self, folder: Path) -> None:
-        own = folder / STATE
-        own.mkdir(exist_ok=True)
-        stored.save_rng(own / f"rng-{self.args.process_index}.safetensors")
-        if not self.args.should_save:
-            return
-        self.save_bundle(folder)
-        # The bundle leaves out what is no part of the encoder; the whole module is little more.
-        stored.save_tensors(self.module.state_dict(), own / "module.safetensors")
-        optimizer, scheduler = self._updating()
-        groups = stored.save_optimizer(optimizer.state_dict(), own / "optimizer.safetensors")
-        if self.ema is not None:
-            stored.save_tensors(self.ema.shadow, own / "ema.safetensors")
-        scaler = getattr(self.accelerator, "scaler", None)
-        facts = {
-            "groups": groups,
-            "scheduler": scheduler.state_dict(),
-            "scaler": scaler.state_dict() if scaler is not None else None,
-        }
-        (own / "optimizer.json").write_text(json.dumps(facts), encoding="utf-8")
-        self.state.save_to_json(str(folder / "trainer_state.json"))
-
-    def resume(self, path: Path) -> None:
-        """Train on from the checkpoint at `path`."""
-        step = TrainerState.load_from_json(str(path / "trainer_state.json")).global_step
-        self.first_batch = step * self.args.gradient_accumulation_steps
-        self.train(resume_from_checkpoint=str(path))
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        if self.is_fsdp_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-            return
-        own = Path(resume_from_checkpoint) / STATE
-        self.module.load_state_dict(stored.load_tensors(own / "module.safetensors"))
-        if self.ema is not None:
-            self.ema.load(stored.load_tensors(own / "ema.safetensors"))
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is None or self.is_fsdp_enabled:
-            super()._load_optimizer_and_scheduler(checkpoint)
-            return
-        own = Path(checkpoint) / STATE
-        facts = json.loads((own / "optimizer.json").read_text(encoding="utf-8"))
-        optimizer, scheduler = self._updating()
-        optimizer.load_state_dict(stored.load_optimizer(facts["groups"], own / "optimizer.safetensors"))
-        scheduler.load_state_dict(facts["scheduler"])
-        if facts["scaler"] is not None and getattr(self.accelerator, "scaler", None) is not None:
-            self.accelerator.scaler.load_state_dict(facts["scaler"])
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is None or self.is_fsdp_enabled:
-            super()._load_rng_state(checkpoint)
-            return
-        stored.load_rng(Path(checkpoint) / STATE / f"rng-{self.args.process_index}.safetensors")
-
-    def _updating(self) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-        if self.optimizer is None or self.lr_scheduler is None:
-            raise TrainingError("the run has no optimizer yet")
-        return self.optimizer, self.lr_scheduler
-
-    def _barrier(self) -> None:
-        if self.args.world_size > 1:
-            dist.barrier()

@@ -6,7 +6,7 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,6 +49,36 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise TableError(f"{path} cannot be written ({describe(error)})") from error
+
+
+@contextmanager
+def published_together(folder: Path | str, names: Sequence[str]) -> Iterator[Path]:
+    """A private folder whose files take the places of `names` in `folder` once the block has ended well.
+
+    The last of `names` says that the others belong together: it is removed first and comes last, so that a kill
+    between leaves a folder without it, never files of two runs that look like one. Until then the older files stay
+    whole. Of `names`, those that the block did not write are removed.
+
+    Raises:
+        TableError: the system refuses (no permission, no room); the message names `folder`.
+    """
+    folder = Path(folder)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=folder, prefix=f".{folder.name}.", suffix=".part"))
+        try:
+            yield part
+            umask = os.umask(0)
+            os.umask(umask)
+            (folder / names[-1]).unlink(missing_ok=True)
+            for name in names:
+                if (part / name).exists():
+                    (part / name).chmod(0o666 & ~umask)
+                    (part / name).replace(folder / name)
+                else:
+                    (folder / name).unlink(missing_ok=True)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
@@ -116,8 +146,9 @@ def _is(path: Path, descriptor: int) -> bool:
 
 
 def _remove_parts(path: Path) -> None:
-    """Remove `.NAME.RANDOM.part`, as `tempfile` names them, beside `path`."""
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+    """Remove `.NAME.RANDOM.part`, as `tempfile` names them, beside `path` and in it."""
+    pattern = f".{glob.escape(path.name)}.*.part"
+    for part in (*path.parent.glob(pattern), *path.glob(pattern)):
         if "." in part.name.removeprefix(f".{path.name}.").removesuffix(".part"):
             continue  # of another output, whose name begins like this one's
         if part.is_dir() and not part.is_symlink():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 import time
@@ -13,7 +14,10 @@ def end_with_parent(every: float = 1.0) -> None:
     A process that is killed cannot end its workers: they would wait for ever, or go on writing to a folder that
     the next start works in as well.
     """
-    threading.Thread(target=_follow, args=(os.getppid(), every), daemon=True).start()
+    # A multiprocessing child knows its parent even where that one is gone already.
+    started_by = multiprocessing.parent_process()
+    parent = started_by.pid if started_by is not None and started_by.pid is not None else os.getppid()
+    threading.Thread(target=_follow, args=(parent, every), daemon=True).start()
 
 
 def _follow(parent: int, every: float) -> None:

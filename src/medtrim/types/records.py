@@ -52,10 +52,14 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """The two report sections that MedTrim reads; an absent section is the empty string."""
+    """The two report sections that MedTrim reads; an absent section is the empty string.
+
+    `unread` counts the characters of the report that belong to neither (history, technique, comparison).
+    """
 
     findings: str = ""
     impression: str = ""
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)

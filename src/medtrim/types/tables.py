@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,19 +27,30 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         TableError: the system refuses (no such folder, no permission, no room); the message names `path`.
     """
+    with writing(path), partial_path(path) as part:
+        yield part
+
+
+@contextmanager
+def partial_path(path: Path) -> Iterator[Path]:
+    """`atomic_path` for a block that reads too: an `OSError` of the block stays what it is.
+
+    Every call has a temporary path of its own, which only this user can read until it becomes `path`.
+    """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         os.close(handle)
-        part = Path(name)
-        try:
-            yield part
+    part = Path(name)
+    try:
+        yield part
+        with writing(path):
             umask = os.umask(0)
             os.umask(umask)
             part.chmod(0o666 & ~umask)
             part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_table(table: pa.Table, path: Path | str, provenance: Provenance) -> None:
@@ -108,8 +119,12 @@ def check_unique(ids: Iterable[str], *, table: str) -> None:
             repeated.append(study_id)
         seen.add(study_id)
     if repeated:
-        shown = ", ".join(map(repr, repeated[:5])) + (" …" if len(repeated) > 5 else "")
-        raise TableError(f"{table}: {len(repeated)} duplicate study id(s): {shown}")
+        raise TableError(f"{table}: {len(repeated)} duplicate study id(s): {shown_ids(repeated)}")
+
+
+def shown_ids(ids: Sequence[str]) -> str:
+    """The first five of `ids` for an error message."""
+    return ", ".join(map(repr, ids[:5])) + (" …" if len(ids) > 5 else "")
 
 
 def read_studies(path: Path | str) -> list[Study]:
@@ -146,8 +161,16 @@ def studies_to_table(studies: Iterable[Study]) -> pa.Table:
         schema=schemas.STUDIES,
     )
     for name in labels:
-        core = core.append_column(name, pa.array([s.labels.get(name) for s in studies]))
+        core = core.append_column(name, _label_column([s.labels.get(name) for s in studies]))
     return core
+
+
+def _label_column(values: list[Any]) -> pa.Array:
+    """A label column; lists of findings have the type of an annotation's, so that they can be read as the truth."""
+    names = set(schemas.FINDING.names)
+    first = next((item for value in values if isinstance(value, list) for item in value), None)
+    findings = isinstance(first, Mapping) and set(first) == names
+    return pa.array(values, type=pa.list_(schemas.FINDING) if findings else None)
 
 
 def annotations_to_table(annotations: Iterable[Annotation]) -> pa.Table:

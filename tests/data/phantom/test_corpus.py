@@ -26,7 +26,7 @@ def test_the_corpus_is_a_studies_table_with_truth_and_images(tmp_path: Path) -> 
     studies = tables.read_studies(tmp_path / "studies.parquet")
     assert len(studies) == 12
     for study in studies:
-        with Image.open(tmp_path / study.images[0]) as image:
+        with Image.open(tmp_path / study.images[0], formats=("PNG",)) as image:
             assert image.size == (48, 48)
             assert image.mode == "L"
             assert image.info == {}
@@ -96,5 +96,5 @@ def test_patients_keep_to_one_split_and_shares_are_six_one_two() -> None:
 def test_png_bytes_decode_to_the_pixels(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (33, 47), dtype=np.uint8)
     (tmp_path / "x.png").write_bytes(encode_png(pixels))
-    with Image.open(tmp_path / "x.png") as image:
+    with Image.open(tmp_path / "x.png", formats=("PNG",)) as image:
         assert np.array_equal(np.asarray(image), pixels)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from medtrim.experiments.results import Curve, Figure
-from medtrim.experiments.report.charts import line_chart, nice_ticks, symmetric_span, whisker
+from medtrim.experiments.report.charts import Point, nice_ticks, plot, symmetric_span, whisker
+from medtrim.experiments.rows import Row
 
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -31,33 +31,35 @@ def test_ticks_of_what_is_not_finite_are_a_unit_axis() -> None:
 
 
 def test_a_chart_leaves_out_values_that_are_not_finite() -> None:
-    chart = line_chart("loss", [Curve("a", "loss", (0, 10, 20), (1.0, math.nan, 0.5)), Curve("b", "loss", (), ())])
-    (line,) = chart.lines
-    assert line.method == "a"
-    assert line.path.count("L") == 1
-    assert "nan" not in line.path
+    points = [Point(0, 1.0), Point(10, math.nan), Point(20, 0.5)]
+    chart = plot("loss", {("a", "A"): points, ("b", "B"): []}, x_label="training step")
+    first, empty = chart.series
+    assert (first.key, first.text) == ("a", "A")
+    assert first.path.count("L") == 1
+    assert "nan" not in first.path
+    assert (empty.path, empty.marks) == ("", ())
 
 
 def test_a_constant_curve_is_drawn_inside_the_frame() -> None:
-    (line,) = line_chart("loss", [Curve("a", "loss", (0, 5), (2.0, 2.0))]).lines
-    assert 0 < line.last[1] < 240
+    (series,) = plot("loss", {("a", "A"): [Point(0, 2.0), Point(5, 2.0)]}, x_label="training step").series
+    assert 0 < series.marks[-1].y < 240
 
 
-def figure(value: float, low: float, high: float) -> Figure:
-    return Figure("retrieval", "m", "disease P@10", value, low, high, 10)
+def row(value: float, low: float, high: float) -> Row:
+    return Row("pooled", "m", "retrieval", "disease P@10", value, low, high, 10)
 
 
 def test_a_whisker_is_cut_off_at_the_track() -> None:
-    drawn = whisker(figure(0.5, -3.0, 9.0), low=-1.0, high=1.0, width=100)
+    drawn = whisker(row(0.5, -3.0, 9.0), low=-1.0, high=1.0, width=100)
     assert (drawn.low, drawn.middle, drawn.high, drawn.zero) == (0, 75, 100, 50)
 
 
 def test_a_whisker_without_interval_is_its_middle() -> None:
-    drawn = whisker(figure(0.5, math.nan, math.nan), low=0.1, high=1.0, width=90)
+    drawn = whisker(row(0.5, math.nan, math.nan), low=0.1, high=1.0, width=90)
     assert drawn.low == drawn.middle == drawn.high
     assert drawn.zero is None
 
 
-@pytest.mark.parametrize(("figures", "span"), [([], 0.05), ([figure(0.2, -0.4, math.nan)], 0.4)])
-def test_the_span_holds_every_finite_end(figures: list[Figure], span: float) -> None:
-    assert symmetric_span(figures, least=0.05) == span
+@pytest.mark.parametrize(("rows", "span"), [([], 0.05), ([row(0.2, -0.4, math.nan)], 0.4)])
+def test_the_span_holds_every_finite_end(rows: list[Row], span: float) -> None:
+    assert symmetric_span(rows, least=0.05) == span

@@ -19,6 +19,7 @@ from medtrim.data.phantom.report import write_report
 from medtrim.data.phantom.sampling import sample_case, sample_patient
 from medtrim.errors import ConfigError
 from medtrim.types import Finding, Provenance, Sections
+from medtrim.types.processes import end_with_parent
 from medtrim.types.tables import Progress, no_progress
 
 SPLITS = (("train", 6.0), ("val", 1.0), ("test", 2.0))
@@ -149,7 +150,7 @@ def _work(chunks: list[list[Member]], images: Path, seed: int, size: int, worker
             yield _make_chunk(chunk, images, seed, size)
         return
     # Spawned, not forked: the caller may hold threads (torch, Arrow).
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         queue = iter(chunks)
         waiting: list[Future[list[Row]]] = []
         for chunk in islice(queue, 2 * workers):

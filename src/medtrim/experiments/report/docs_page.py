@@ -1,43 +1,78 @@
-"""The docs page "Results": everything that the results file says, as Markdown."""
+"""The docs page "Results", a section a suite: everything in the results file, as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from medtrim.evaluation import DIRECTION_NAMES
-from medtrim.experiments.report.markdown import difference, figures_table, main_table, table
+from medtrim.experiments.report.markdown import (
+    difference,
+    figures_table,
+    folded,
+    insert_between,
+    main_table,
+    summary,
+    table,
+)
 from medtrim.experiments.results import SuiteResults
 from medtrim.experiments.rows import MAIN_DIRECTIONS, Key, Row
+from medtrim.types.tables import atomic_path
+
+PAGE_HEAD = """# Results
+
+Every section is a suite, made by `medtrim experiment table DIR --docs docs/results.md` from its results file; do
+not edit. Details are folded.
+"""
 
 
-def docs_page(results: SuiteResults) -> str:
-    """A whole page."""
-    return "\n\n".join(part.strip() for part in _parts(results)) + "\n"
-
-
-def _parts(results: SuiteResults) -> Iterator[str]:
+def docs_section(results: SuiteResults) -> str:
+    """A suite's section of the docs page: the summary, then every table behind a line that opens it."""
     facts = results.facts
-    yield f"# Results: {facts['title']}"
-    yield (
-        f"Made by `medtrim experiment table` from the results of the suite `{facts['name']}`; do not edit. "
-        f"MedTrim {facts['versions']['medtrim']}, PyTorch {facts['versions']['torch']}."
-    )
-    yield main_table(results)
-    yield from _methods(results)
-    yield from _against_each(results)
-    yield from _within(results)
-    yield from _normal(results)
-    yield from _zero_shot(results)
-    yield from _breakdown(results)
-    yield from _sweeps(results)
-    yield from _search(results)
-    yield from _effort(results)
+    parts = [
+        f"## {facts['title']}",
+        made_by(facts["name"], facts["seeds"], facts["versions"]),
+        summary(results),
+        folded("All figures of the main table, with intervals and paired differences", main_table(results)),
+        *(folded(heading, body) for heading, body in _details(results)),
+    ]
     if facts["failures"]:
-        yield "## Runs that failed"
-        yield "\n".join(f"* {f['run']}: {f['error']}" for f in facts["failures"])
+        parts.append("Runs that failed:\n\n" + "\n".join(f"* {f['run']}: {f['error']}" for f in facts["failures"]))
+    return "\n\n".join(part.strip() for part in parts)
+
+
+def made_by(name: str, seeds: Sequence[int], versions: Mapping[str, str]) -> str:
+    """Which run the figures are of."""
+    count = f"{len(seeds)} training seed{'s' if len(seeds) > 1 else ''}"
+    return f"Suite `{name}`, {count}; MedTrim {versions['medtrim']}, PyTorch {versions['torch']}."
+
+
+def section_marks(name: str, seeds: int) -> tuple[str, str]:
+    """The lines between which the page holds a suite's section; another number of seeds is another section."""
+    return f"<!-- suite {name}, {seeds} seeds:begin -->", f"<!-- suite {name}, {seeds} seeds:end -->"
+
+
+def write_docs_section(results: SuiteResults, path: Path) -> None:
+    """Put the suite's section into the page at `path`, in the place of an older one, or else at its end."""
+    text = path.read_text(encoding="utf-8") if path.exists() else PAGE_HEAD
+    begin, end = section_marks(results.facts["name"], len(results.facts["seeds"]))
+    if begin not in text:
+        text = f"{text.rstrip()}\n\n{begin}\n{end}\n"
+    text = insert_between(text, docs_section(results), source=str(path), begin=begin, end=end)
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _details(results: SuiteResults) -> Iterator[tuple[str, str]]:
+    """Heading and body of every detail."""
+    for part in (_methods, _against_each, _within, _normal, _zero_shot, _breakdown, _sweeps, _search, _effort):
+        lines = list(part(results))
+        heads = [i for i, line in enumerate(lines) if line.startswith("## ")]
+        for i, after in zip(heads, [*heads[1:], len(lines)], strict=True):
+            yield lines[i].removeprefix("## "), "\n\n".join(lines[i + 1 : after])
 
 
 def _methods(results: SuiteResults) -> Iterator[str]:

@@ -84,11 +84,14 @@ def _plane(points: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64],
     if len(points) < _LEAST_TSNE:
         return components, "principal components"
     from sklearn.manifold import TSNE  # scikit-learn takes a while to import
+    from threadpoolctl import threadpool_limits
 
     spread = components[:, 0].std()
     start = components / spread * 1e-4 if spread > 0 else components
     perplexity = min(30.0, (len(points) - 1) / 3)
-    mapped = TSNE(perplexity=perplexity, init=start, random_state=seed, n_jobs=1).fit_transform(points)
+    # One thread: the map is the same on every machine, and for so few points threads cost more than they give.
+    with threadpool_limits(limits=1):
+        mapped = TSNE(perplexity=perplexity, init=start, random_state=seed, n_jobs=1).fit_transform(points)
     return np.asarray(mapped, dtype=np.float64), "t-SNE"
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from medtrim.evaluation import DIRECTION_NAMES, Embeddings, Reference, make_reference, top_studies
+from medtrim.evaluation import DIRECTION_NAMES, Embeddings, Reference, make_reference
 from medtrim.evaluation.agreement import FindingMark, compare, disease_states, unmarked
 from medtrim.evaluation.ranking import unit
+from medtrim.evaluation.retrieval import top_studies
 from medtrim.types import DISEASES, NO_FINDING, Annotation, Contradictions, Finding, Study
 
 Picture = NDArray[np.uint8]
@@ -25,7 +26,7 @@ WORST = ("i2t", "t2i")
 
 
 @dataclass(frozen=True)
-class TestStudies:
+class GalleryCorpus:
     """What the gallery shows of the test studies, in the order of the study ids.
 
     `load` gives the picture of a study, or None where there is none.
@@ -68,7 +69,7 @@ class GalleryQuery:
 
 
 def random_gallery(
-    test: TestStudies, embeddings: Mapping[str, Embeddings], *, count: int, seed: int
+    test: GalleryCorpus, embeddings: Mapping[str, Embeddings], *, count: int, seed: int
 ) -> tuple[GalleryQuery, ...]:
     """`count` queries drawn at random, in the directions of `DRAWN`, with the first `TOP` of each method.
 
@@ -81,7 +82,7 @@ def random_gallery(
 
 
 def failure_gallery(
-    test: TestStudies, embeddings: Mapping[str, Embeddings], *, ours: str, count: int
+    test: GalleryCorpus, embeddings: Mapping[str, Embeddings], *, ours: str, count: int
 ) -> tuple[GalleryQuery, ...]:
     """The `count` queries that the method `ours` answers worst, half of each direction across modalities."""
     reference = make_reference(test.truth, contradictions=test.contradictions)
@@ -150,7 +151,7 @@ def _by_direction(asked: tuple[str, int]) -> int:
 
 
 def _gallery(
-    test: TestStudies, embeddings: Mapping[str, Embeddings], asked: Sequence[tuple[str, int]]
+    test: GalleryCorpus, embeddings: Mapping[str, Embeddings], asked: Sequence[tuple[str, int]]
 ) -> tuple[GalleryQuery, ...]:
     """The queries (direction, row) in their order; each picture is loaded once."""
     pictures: dict[int, str] = {}

@@ -1,8 +1,8 @@
-"""The README's table and the docs page, from the results file: never typed."""
+"""Markdown from the results file, never typed: the README's table, the tables and sections of the docs page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from medtrim.errors import ConfigError
@@ -12,6 +12,59 @@ from medtrim.experiments.rows import Key, Row
 from medtrim.types.tables import atomic_path
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+# Metric and direction of the README's columns; with two classifications and the method's name they are eight.
+SUMMARY = (
+    ("disease P@10", "i2t"),
+    ("disease P@10", "t2i"),
+    ("fine P@10", "i2t"),
+    ("conflict-free @R", "i2t"),
+    ("attribute AUC", "i2t"),
+)
+
+
+def summary(results: SuiteResults) -> str:
+    """The README's block: one table of at most eight columns, and in a sentence how ours stands to the others."""
+    return "\n\n".join([lead(results), summary_table(results), verdict_sentence(results)]).strip() + "\n"
+
+
+def summary_table(results: SuiteResults) -> str:
+    """A line a method, the figures of `SUMMARY` and the means of both classifications, without intervals."""
+    held = results.headline
+    keys = [key for metric, d in SUMMARY for key in held if (key.metric, key.direction) == (metric, d)]
+    keys += [key for key in held if key.task != "retrieval"]
+    best = {key: best_methods(results, key) for key in keys}
+    lines = []
+    for method in results.methods:
+        cells = [_value(results.pooled(method, key), bold=method in best[key]) for key in keys]
+        lines.append([_method_label(results, method), *cells])
+    return table(["method", *[key.full + key.mark for key in keys]], lines)
+
+
+def verdict_sentence(results: SuiteResults) -> str:
+    """On how many figures of the main table ours is better than the best other method, and on which it is not."""
+    rows = results.of("best")
+    if not rows:
+        return ""
+    named = {side: [r.key.full for r in rows if r.verdict == side] for side in ("better", "worse", "open")}
+    return verdict_words(results.label(results.facts["ours"]), named)
+
+
+def verdict_words(ours: str, named: Mapping[str, Sequence[str]]) -> str:
+    """The sentence of `verdict_sentence`; `named` are figures by verdict."""
+    total = sum(map(len, named.values()))
+    parts = [f"better on {len(named['better'])} of {total} figures"]
+    for side, word in (("worse", "worse on"), ("open", "undecided on")):
+        if named[side]:
+            parts.append(f"{word} {len(named[side])} ({'; '.join(named[side])})")
+    return (
+        f"**{ours} against the best other method**, chosen by figure on the same test studies, which favours it: "
+        f"{', '.join(parts)}; p-values corrected by Holm."
+    )
+
+
+def folded(heading: str, body: str) -> str:
+    """`body` behind a line that opens it."""
+    return f"<details><summary>{heading}</summary>\n\n{body.strip()}\n\n</details>"
 
 
 def main_table(results: SuiteResults) -> str:
@@ -81,17 +134,17 @@ def p_text(p: float) -> str:
     return "–" if p != p else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def insert_between(text: str, block: str, *, source: str) -> str:
+def insert_between(text: str, block: str, *, source: str, begin: str = BEGIN, end: str = END) -> str:
     """`text` with what lies between the two markers replaced by `block`.
 
     Raises:
         ConfigError: the markers are not there once each, in order.
     """
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ConfigError(f"{source}: needs the lines {BEGIN} and {END}, once each and in this order")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{block.strip()}\n{END}{after}"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ConfigError(f"{source}: needs the lines {begin} and {end}, once each and in this order")
+    before, rest = text.split(begin)
+    after = rest.split(end)[1]
+    return f"{before}{begin}\n{block.strip()}\n{end}{after}"
 
 
 def insert_into(path: Path, block: str) -> None:
@@ -120,6 +173,13 @@ def best_methods(results: SuiteResults, key: Key) -> frozenset[str]:
 def _method_label(results: SuiteResults, method: str) -> str:
     text = results.label(method)
     return f"**{text}**" if method == results.facts["ours"] else text
+
+
+def _value(row: Row | None, *, bold: bool) -> str:
+    if row is None or row.value != row.value:
+        return "–"
+    shown = row.key.info.show(row.value)
+    return f"**{shown}**" if bold else shown
 
 
 def _cell(row: Row | None, *, bold: bool) -> str:

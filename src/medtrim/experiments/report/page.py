@@ -26,9 +26,9 @@ from medtrim.experiments.report.docs_page import trial_text
 from medtrim.experiments.report.embedding_map import SEVERAL, EmbeddingMap, make_map
 from medtrim.experiments.report.gallery import (
     SIDE,
+    GalleryCorpus,
     GalleryQuery,
     Picture,
-    TestStudies,
     failure_gallery,
     random_gallery,
 )
@@ -182,7 +182,7 @@ def _embeddings(results: SuiteResults, done: SuiteRun) -> dict[str, Embeddings]:
     return {m: found[m] for m in results.methods}
 
 
-def _test_studies(done: SuiteRun, embeddings: Mapping[str, Embeddings]) -> TestStudies:
+def _test_studies(done: SuiteRun, embeddings: Mapping[str, Embeddings]) -> GalleryCorpus:
     ids = next(iter(embeddings.values())).study_ids
     studies = {s.study_id: s for s in read_studies(done.corpus.studies)}
     truth = {a.study_id: a for a in read_annotations(done.corpus.reference)}
@@ -194,7 +194,7 @@ def _test_studies(done: SuiteRun, embeddings: Mapping[str, Embeddings]) -> TestS
         except ImageError:
             return None  # it could be read when it was cached; the page says "no image"
 
-    return TestStudies(
+    return GalleryCorpus(
         tuple(studies[i] for i in ids),
         tuple(truth[i] for i in ids),
         load,
@@ -205,7 +205,7 @@ def _test_studies(done: SuiteRun, embeddings: Mapping[str, Embeddings]) -> TestS
 def _maps(
     results: SuiteResults,
     done: SuiteRun,
-    test: TestStudies,
+    test: GalleryCorpus,
     embeddings: Mapping[str, Embeddings],
     progress: Progress,
 ) -> tuple[EmbeddingMap, ...]:

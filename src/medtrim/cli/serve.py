@@ -1,0 +1,67 @@
+"""`medtrim serve`: an index as a web page and a JSON API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medtrim.cli import devices
+from medtrim.cli.console import quiet_loading, say, warn
+
+TOKEN_VARIABLE = "MEDTRIM_TOKEN"
+
+
+def register(app: typer.Typer) -> None:
+    """Add `medtrim serve`."""
+    app.command("serve")(serve)
+
+
+def serve(
+    index: Annotated[Path, typer.Argument(help="Folder of an index.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own demands a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8017,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar=TOKEN_VARIABLE, help="What every request must carry (bearer, or the password of a login)."
+        ),
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="TLS certificate (PEM).")] = None,
+    key: Annotated[Path | None, typer.Option(help="TLS key (PEM).")] = None,
+    max_upload: Annotated[int, typer.Option(min=1, help="Largest upload in MiB.")] = 64,
+    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; further ones are answered 429.")] = 256,
+    audit: Annotated[
+        Path | None, typer.Option(help="Append to this file who was shown which studies, and when.")
+    ] = None,
+    user_header: Annotated[
+        str, typer.Option(help="Header in which your proxy names the user, for the audit trail.")
+    ] = "",
+    device: Annotated[str, typer.Option(help=devices.HELP)] = devices.AUTO,
+) -> None:
+    """Serve an index as a web page and a JSON API, for this machine unless told otherwise."""
+    from medtrim.search.guard import check_exposure, is_loopback
+
+    check_exposure(host, token or None)
+    if not is_loopback(host) and certificate is None:
+        warn("no --certificate: token, reports and images cross the network unencrypted")
+    from medtrim.search.admission import Limits
+    from medtrim.search.audit import AuditTrail
+    from medtrim.search.searcher import Searcher
+    from medtrim.search.server import create_app
+    from medtrim.search.serving import bind, run_server
+    from medtrim.search.store import StudyIndex
+
+    quiet_loading()
+    bound = bind(host, port)
+    trail = AuditTrail(audit, user_header=user_header) if audit is not None else None
+    searcher = Searcher.open(StudyIndex(index), device=devices.choose_device(device))
+    limits = Limits(max_body=max_upload * 2**20, max_buffered=8 * max_upload * 2**20, queued=queue)
+    app = create_app(searcher, token=token or None, limits=limits, audit=trail)
+    shown = f"[{host}]" if ":" in host else host
+    address = f"{'https' if certificate else 'http'}://{shown}:{bound.getsockname()[1]}"
+    say(f"{len(searcher.index)} studies at {address}  (Ctrl+C ends)")
+    run_server(app, bound, certificate=certificate, key=key)

@@ -1,0 +1,72 @@
+"""Embeddings, truth and patients of the same studies, matched by study id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from medtrim.errors import EmbeddingsError, TableError
+from medtrim.evaluation.embed import Embeddings
+from medtrim.evaluation.options import EvaluationOptions
+from medtrim.evaluation.reference import Reference, make_reference
+from medtrim.types import Annotation
+from medtrim.types.tables import shown_ids
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Studies to evaluate on: row i of the embeddings, of the truth and of `patients` is the same study.
+
+    `align` makes one from parts in any order.
+
+    Raises:
+        EmbeddingsError: the study ids of embeddings and truth are not equal, in the same order.
+        TableError: there is not one patient a study.
+    """
+
+    embeddings: Embeddings
+    reference: Reference
+    patients: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Raises where the parts do not belong together row by row."""
+        if self.embeddings.study_ids != self.reference.study_ids:
+            raise EmbeddingsError(
+                f"embeddings of {len(self.embeddings)} studies and truth of {len(self.reference)} are not of the "
+                "same studies in the same order; EvaluationSet.align matches them by study id"
+            )
+        if len(self.patients) != len(self.reference):
+            raise TableError(f"{len(self.patients)} patients for {len(self.reference)} studies")
+
+    @classmethod
+    def align(
+        cls,
+        embeddings: Embeddings,
+        annotations: Sequence[Annotation],
+        patients: Mapping[str, str],
+        *,
+        options: EvaluationOptions | None = None,
+    ) -> EvaluationSet:
+        """Bring embeddings, truth and patients into one order, that of the sorted study ids.
+
+        Annotations and patients of other studies are passed over.
+
+        Raises:
+            EmbeddingsError: an embedded study has no annotation. TableError: one has no patient.
+        """
+        options = options or EvaluationOptions()
+        known = {a.study_id: a for a in annotations}
+        missing = [s for s in embeddings.study_ids if s not in known]
+        if missing:
+            raise EmbeddingsError(
+                f"annotations: {len(missing)} of {len(embeddings)} embedded studies are not among the {len(known)} "
+                f"annotated ones: {shown_ids(missing)}"
+            )
+        ordered = sorted(embeddings.study_ids)
+        without = [s for s in ordered if not patients.get(s)]
+        if without:
+            raise TableError(f"{len(without)} embedded studies without a patient: {shown_ids(without)}")
+        reference = make_reference(
+            [known[s] for s in ordered], diseases=options.diseases, contradictions=options.contradictions
+        )
+        return cls(embeddings.select(ordered), reference, tuple(patients[s] for s in ordered))

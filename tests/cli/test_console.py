@@ -1,0 +1,110 @@
+"""What every command shares: one writer an output at a time, a full disk that ends in a line, workers that end."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from medtrim.cli import app
+from medtrim.errors import ConfigError
+from medtrim.types import Study
+from medtrim.types.outputs import sole_writer
+from medtrim.types.provenance import Provenance
+from medtrim.types.tables import read_annotations, studies_to_table, write_table
+
+WRITING = {
+    "annotate": ("annotate", "in.csv", "-o", "OUT"),
+    "mine": ("mine", "in.parquet", "-o", "OUT"),
+    "phantom": ("phantom", "-o", "OUT"),
+    "index": ("index", "model", "in.parquet", "-o", "OUT"),
+    "evaluate": ("evaluate", "model", "--studies", "in.parquet", "-o", "OUT"),
+    "train": ("train", "--studies", "in.parquet", "--annotations", "a.parquet", "-o", "OUT"),
+    "import": ("data", "import", "in.csv", "-o", "OUT"),
+}
+COMMAND = (sys.executable, "-c", "from medtrim.cli import main; main()")
+
+
+@pytest.mark.parametrize("command", WRITING)
+def test_every_writing_command_refuses_an_output_that_is_being_written(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    output = tmp_path / "out"
+    with sole_writer(output):
+        arguments = [str(output) if a == "OUT" else a for a in WRITING[command]]
+        result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, ConfigError)
+    assert f"out is being written by process {os.getpid()}" in str(result.exception)
+    with sole_writer(output):
+        pass
+
+
+def reports(path: Path, studies: int, text: str) -> Path:
+    """A studies table; the reports differ, so that no sentence is read from memory."""
+    rows = [Study(f"{path.stem}-{i}", f"p{i}", findings=f"{text} {i} mm nodule.") for i in range(studies)]
+    write_table(studies_to_table(rows), path, Provenance("studies"))
+    return path
+
+
+def test_two_annotations_into_one_file_leave_the_first_ones_whole_and_say_so(tmp_path):
+    output = tmp_path / "a.parquet"
+    inputs = [reports(tmp_path / f"{name}.parquet", 1500, "Small left effusion.") for name in ("one", "two")]
+    runs = [
+        subprocess.Popen([*COMMAND, "annotate", i, "-o", output], stderr=subprocess.PIPE, text=True) for i in inputs
+    ]
+    errors = [run.communicate(timeout=120)[1] for run in runs]
+    assert sorted(run.returncode for run in runs) in ([0, 2], [0, 0])  # one may have ended before the other began
+    kept = {a.study_id.split("-")[0] for a in read_annotations(output)}
+    assert len(kept) == 1
+    for run, name, error in zip(runs, ("one", "two"), errors, strict=True):
+        if run.returncode:
+            assert kept != {name}
+            assert "is being written by process" in error
+
+
+def test_workers_of_a_killed_annotation_end_and_its_partial_output_goes_with_the_next(tmp_path):
+    output = tmp_path / "a.parquet"
+    source = reports(tmp_path / "r.parquet", 15_000, "Small left effusion.")
+    with subprocess.Popen([*COMMAND, "annotate", source, "-o", output, "--workers", "2"]) as run:
+        workers: list[psutil.Process] = []
+        while len(workers) < 2:
+            assert run.poll() is None
+            workers = [p for p in psutil.Process(run.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+            time.sleep(0.05)
+        while not list(tmp_path.glob(".a.parquet.*.part")):
+            time.sleep(0.05)
+        run.send_signal(signal.SIGKILL)
+    _, living = psutil.wait_procs(workers, timeout=30)
+    assert not living
+    parts = list(tmp_path.glob(".a.parquet.*.part"))
+    assert [oct(p.stat().st_mode & 0o777) for p in parts] == ["0o600"]
+    result = CliRunner().invoke(app, ["annotate", str(reports(tmp_path / "s.parquet", 3, "x")), "-o", str(output)])
+    assert result.exit_code == 0
+    assert not list(tmp_path.glob(".*"))
+
+
+def small_disk() -> None:
+    """Let this process write files of 5 kB at most; beyond, the system refuses as on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
+
+
+def test_a_disk_without_room_ends_a_command_with_one_line_and_nothing_half_written(tmp_path):
+    source = reports(tmp_path / "r.parquet", 2000, "Small left effusion.")
+    output = tmp_path / "a.parquet"
+    run = subprocess.run(
+        [*COMMAND, "annotate", source, "-o", output], preexec_fn=small_disk, capture_output=True, text=True
+    )
+    assert run.returncode == 2
+    assert [line for line in run.stderr.splitlines() if line.startswith("error:")] == [
+        f"error: {output} cannot be written (File too large)"
+    ]
+    assert "Traceback" not in run.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["r.parquet"]
