@@ -121,7 +121,7 @@ def test_a_start_leaves_to_the_methods_what_needs_annotations(values, tmp_path):
 
 
 def test_a_start_that_could_not_be_fair_is_refused(values):
-    with pytest.raises(ConfigError, match="studies that methods are judged on"):
+    with pytest.raises(ConfigError, match="studies that methods are evaluated on"):
         build_suite({**values, "start": {**START, "phantom": {"seed": 0}}})
     with pytest.raises(ConfigError, match=r"start\.objective medtrim needs annotations"):
         check_suite(build_suite({**values, "start": {**START, "objective": "medtrim"}}))
