@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
 
-.PHONY: setup demo test lint test-slow test-ray bench bench-entities bench-mining mining-yield bench-training experiments experiments-five-seeds experiments-controls experiments-pretrained experiments-sensitivity experiments-full clean
+.PHONY: setup demo serve-demo screenshots chromium test test-all docs lint test-slow test-ray bench bench-entities bench-mining mining-yield bench-training experiments experiments-five-seeds experiments-controls experiments-pretrained experiments-sensitivity experiments-full real clean
 
 setup: $(STAMP)
 
@@ -19,16 +19,32 @@ $(STAMP): pyproject.toml
 demo: setup
 	$(BIN)/medtrim demo --output $(DEMO)
 
+$(DEMO)/results.json:
+	$(MAKE) demo
+
+# The demo's test split as a searchable archive in the browser; the address is printed. Ctrl+C ends it.
+serve-demo: setup $(DEMO)/results.json
+	test -e $(DEMO)/index/index.json || $(BIN)/medtrim index $(DEMO)/runs/medtrim/model $(DEMO)/corpus/studies.parquet -o $(DEMO)/index --split test
+	$(BIN)/medtrim serve $(DEMO)/index
+
+# docs/search-page.png and docs/search-viewer.png, of phantoms.
+screenshots: setup chromium
+	$(BIN)/python scripts/search_screenshots.py $(DEMO)/index
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
-	$(BIN)/pytest -n 2 -m "not slow and not gpu and not ray"
+# The browser tests want Debian's Chromium; where it is not there and cannot be installed they are skipped and say so.
+chromium:
+	-scripts/install-chromium
 
-test-slow: setup
+test: lint chromium
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not gpu and not ray"
+
+test-slow: setup chromium
 	$(BIN)/pytest -m slow
 
 # The README's table and docs/results.md: eight methods, three seeds; half an hour to forty minutes on two cores.
@@ -60,6 +76,11 @@ experiments-sensitivity: setup
 experiments-full: setup
 	$(BIN)/medtrim experiment full --output runs/experiments-full
 
+# Zone scores by radiologists against models trained on phantoms; DATA holds manifest.csv and images (docs/real-data.md).
+DATA ?= ../shared/data/covid_cxr
+real: setup
+	$(BIN)/python -m research zones --data $(DATA) --output runs/real --into docs/real-data.md
+
 # Ray is large and nobody without a cluster needs it, so it is installed for its own tests only.
 test-ray: setup
 	$(BIN)/python -m pip install --quiet --editable ".[test,ray]"
@@ -81,4 +102,4 @@ bench: setup
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -78,9 +78,113 @@ def text_order(
     _finish(findings, output, into)
 
 
-@app.callback()
-def _root() -> None:
-    """Keep the command's name where there is one command alone."""
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Folder with manifest.csv: image, patientid, view, brixia_senior_A to F.")
+]
+PhantomsOption = Annotated[int, typer.Option("--studies", min=100, help="Phantoms; two thirds are trained on.")]
+
+
+@app.command("make-model")
+def make_model(
+    output: OutputOption,
+    studies: PhantomsOption = 3000,
+    seed: Annotated[int, typer.Option(min=0, help="Of phantoms, projections, batches and noise.")] = 0,
+) -> None:
+    """Make the benchmark's model, from nothing: draw phantoms, read their reports, train `pretrained-cpu`."""
+    from medtrim.types.outputs import check_output_folder
+    from research.make_model import make_model as make
+    from research.make_model import make_phantoms
+
+    check_output_folder(output)
+    with progress_bar("drawing") as progress:
+        make_phantoms(output / "phantoms", studies=studies, seed=seed, progress=progress)
+    with progress_bar("pooling images") as progress:
+        made = make(output / "run", output / "phantoms", seed=seed, progress=progress)
+    say(f"{made.studies} studies, {made.steps} steps → {made.checkpoint}")
+
+
+@app.command("measure")
+def measure(
+    model: Annotated[Path, typer.Argument(help="Checkpoint folder, such as OUT/run/model of make-model.")],
+    data: DataOption,
+) -> None:
+    """Measure one model on films with zone scores, by text prompts and by a probe."""
+    from medtrim.evaluation import embed_images
+    from medtrim.models import load_checkpoint
+    from research.films import read_films
+    from research.prompts import prompted_zones
+    from research.zone_benchmark import Benchmark, zone_brightness
+    from research.zone_scores import agreement, by_fold, mirror_pairs
+    from research.zone_table import zone_markdown
+
+    films, bundle = read_films(data), load_checkpoint(model)
+    pixels = films.pixels(bundle.image_size, fit=bundle.fit, equalize=bundle.equalize)
+    mirrored = pixels[:, :, ::-1].copy()
+    images = embed_images(bundle, pixels)
+    found = {"brightness": zone_brightness(pixels), "medtrim": prompted_zones(bundle, images)}
+    turned = {
+        "brightness": zone_brightness(mirrored),
+        "medtrim": prompted_zones(bundle, embed_images(bundle, mirrored)),
+    }
+    rows = {"reader": films.junior, **found}
+    prompted = {key: agreement([row], films.senior, films.patients) for key, row in rows.items()}
+    pairs = {key: mirror_pairs([found[key]], [turned[key]], films.senior, films.patients) for key in found}
+    probe = by_fold(images.astype("float64"), films.senior, films.patients)
+    probed = {"medtrim": agreement([probe], films.senior, films.patients)}
+    say(zone_markdown(Benchmark(prompted, probed, pairs, {}, len(films), len(set(films.patients)))))
+
+
+@app.command("zones")
+def zones(
+    data: DataOption,
+    output: OutputOption,
+    studies: PhantomsOption = 3000,
+    seed: Annotated[list[int] | None, typer.Option(help="Training seeds. Repeatable; 0 to 4 without.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Repeatable; all without.")] = None,
+    into: IntoOption = None,
+) -> None:
+    """The benchmark: every method from the same encoders on phantoms, measured on radiologists' zone scores."""
+    from medtrim.types.jsonfile import write_json
+    from medtrim.types.outputs import check_output_folder
+    from research.films import read_films
+    from research.make_model import make_phantoms
+    from research.results import check_marks, insert_block
+    from research.zone_benchmark import METHODS, run_benchmark
+    from research.zone_table import NAME, zone_facts, zone_markdown
+
+    check_output_folder(output)
+    if into is not None:
+        check_marks(into, NAME)
+    films = read_films(data)
+    with progress_bar("drawing") as progress:
+        make_phantoms(output / "phantoms", studies=studies, seed=0, progress=progress)
+    with _stages() as stage:
+        found = run_benchmark(
+            films,
+            output / "phantoms",
+            output / "runs",
+            seeds=tuple(seed or range(5)),
+            methods=tuple(method or METHODS),
+            stage=stage,
+        )
+    write_json(output / "zones.json", zone_facts(found))
+    table = zone_markdown(found)
+    if into is not None:
+        insert_block(into, NAME, table)
+    say(table)
+
+
+@app.command("lung-box")
+def lung_box(
+    output: Annotated[Path, typer.Option("-o", "--output", help="src/medtrim/data/lungs.npy in a checkout.")],
+    studies: Annotated[int, typer.Option(min=50, help="Phantoms to fit on.")] = 1500,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Fit the rectangle around the lungs on phantoms."""
+    from research.lung_box import write_lung_box
+
+    write_lung_box(output, studies=studies, seed=seed)
+    say(f"→ {output}")
 
 
 @contextmanager

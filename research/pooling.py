@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from medtrim.errors import TableError
-from medtrim.evaluation import Difference, EvaluationResult, Figure, compare
-from medtrim.evaluation.statistics import SeedBootstrap
+from medtrim.evaluation import Difference, EvaluationResult, Figure, compare_seeds
+from medtrim.evaluation.statistics import SeedPool
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,20 @@ class PooledMethod:
     """One method over its training seeds.
 
     Attributes:
-        result: its figures, means over seeds; replicates draw seeds along with patients.
-        by_seed: the figures of each seed.
+        result: its figures, means over seeds, with intervals that speak of other patients and other seeds.
+        by_seed: the figures of each seed; a method that nothing is trained for has one set, for every seed.
+        seeds: how many seeds the experiment has.
     """
 
     result: EvaluationResult
     by_seed: tuple[tuple[Figure, ...], ...]
+    seeds: int
+
+    @property
+    def results(self) -> list[EvaluationResult]:
+        """One evaluation a seed."""
+        listed = self.by_seed * self.seeds if len(self.by_seed) == 1 else self.by_seed
+        return [replace(self.result, figures=figures) for figures in listed]
 
     def spread(self, figure: Figure) -> float:
         """Standard deviation of a figure between seeds; NaN with one seed."""
@@ -30,14 +38,8 @@ class PooledMethod:
         return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
-def pool_method(
-    method: str, by_seed: Sequence[Sequence[Figure]], *, fingerprint: str, seed: int, seeds: int
-) -> PooledMethod:
-    """The mean over seeds of every figure.
-
-    All methods of an experiment share `seed` and `seeds` and thereby the draws of training seeds, as they share
-    those of patients, so that differences are paired in both. A method that nothing is trained for has one set of
-    figures, which stands for every seed.
+def pool_method(method: str, by_seed: Sequence[Sequence[Figure]], *, fingerprint: str, seeds: int) -> PooledMethod:
+    """The mean over seeds of every figure; a method that nothing is trained for has one set, for every seed.
 
     Raises:
         TableError: the seeds' figures are not the same ones.
@@ -50,15 +52,16 @@ def pool_method(
     pooled = []
     for same in zip(*repeated, strict=True):
         replicates = np.stack([f.replicates for f in same])
-        draws = SeedBootstrap.make(seeds=seeds, resamples=replicates.shape[1], variation="resampled", seed=seed)
-        found = draws.pool([f.value for f in same], replicates)
-        drawn = replicates[draws.draws.T, np.arange(replicates.shape[1])].mean(axis=0)
-        pooled.append(replace(same[0], value=found.value, low=found.low, high=found.high, replicates=drawn))
+        trained = len(by_seed)
+        found = SeedPool(trained).pool([f.value for f in same[:trained]], replicates[:trained])
+        pooled.append(
+            replace(same[0], value=found.value, low=found.low, high=found.high, replicates=replicates.mean(axis=0))
+        )
     result = EvaluationResult(method, tuple(pooled), fingerprint)
-    return PooledMethod(result, tuple(tuple(figures) for figures in by_seed))
+    return PooledMethod(result, tuple(tuple(figures) for figures in by_seed), seeds)
 
 
 def differences(methods: Mapping[str, PooledMethod], baseline: str) -> dict[str, list[Difference]]:
     """Every other method minus `baseline`, figure by figure, paired by patient and by seed."""
-    other = methods[baseline].result
-    return {key: compare(method.result, other) for key, method in methods.items() if key != baseline}
+    other = methods[baseline].results
+    return {key: compare_seeds(method.results, other) for key, method in methods.items() if key != baseline}

@@ -110,10 +110,18 @@ def insert_findings(path: Path, findings: Findings) -> None:
     Raises:
         ConfigError: there is no such page, or it has no such marks.
     """
-    begin, end = check_marks(path, findings.name)
+    insert_block(path, findings.name, markdown(replace(findings, baselines=tuple(findings.baselines)[:1])))
+
+
+def insert_block(path: Path, name: str, block: str) -> None:
+    """Put `block` between the marks of the experiment `name` in a page.
+
+    Raises:
+        ConfigError: there is no such page, or it has no such marks.
+    """
+    begin, end = check_marks(path, name)
     text = path.read_text(encoding="utf-8")
     before, after = text[: text.index(begin)], text[text.index(end) :]
-    block = markdown(replace(findings, baselines=tuple(findings.baselines)[:1]))
     with atomic_path(path) as part:
         part.write_text(f"{before}{begin}\n{block}{after}", encoding="utf-8")
 

@@ -127,7 +127,6 @@ def text_order(
             key,
             [judge.figures(c.similarity) for c in found],
             fingerprint=judge.fingerprint,
-            seed=settings.bootstrap_seed,
             seeds=len(settings.seeds),
         )
     facts = {

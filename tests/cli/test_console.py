@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from medtrim.cli import app
+from medtrim.cli.console import printable, say, warn
 from medtrim.errors import ConfigError
 from medtrim.types import Study
 from medtrim.types.outputs import sole_writer
@@ -108,3 +109,20 @@ def test_a_disk_without_room_ends_a_command_with_one_line_and_nothing_half_writt
     ]
     assert "Traceback" not in run.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["r.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("study 7, gauche: épanchement\n\t胸", "study 7, gauche: épanchement\n\t胸"),
+        ("1\u00a0000", "1\u00a0000"),
+        ("a\x1b]0;title\x07b", "a\\x1b]0;title\\x07b"),
+        ("a\rb\x85c\u202ed\x7f", "a\\rb\\x85c\\u202ed\\x7f"),
+    ],
+)
+def test_an_id_cannot_steer_the_terminal(text, shown, capsys):
+    assert printable(text) == shown
+    say(text)
+    warn(text, label="error:")
+    said = capsys.readouterr()
+    assert not {"\x1b]", "\x07", "\r", "\x85", "\u202e", "\x7f"} & {*said.out, *said.err}

@@ -193,7 +193,7 @@ def test_own_embeddings_are_matched_by_study_id_whatever_the_order_of_rows(folde
         metrics.append(pq.read_table(tmp_path / name / "metrics.parquet").to_pylist())
     assert repr(metrics[0]) == repr(metrics[1])
     values = {(r["task"], r["metric"], r["direction"]): r["value"] for r in metrics[0] if r["queries"] != "normal"}
-    assert values["retrieval", "disease P@10", "i2t"] == 1.0
+    assert values["retrieval", "fine P@5", "i2t"] == 1.0
     assert {"probe 100%", "retrieval", "diagnostic"} <= {r["task"] for r in metrics[0]}
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -208,3 +209,29 @@ def test_fields_of_the_wrong_type_are_an_error_with_the_study(tmp_path, monkeypa
         monkeypatch.setattr("PIL.ImageOps.exif_transpose", torn)
         with pytest.raises(ImageError, match="cannot be decoded"):
             load_image(path, study_id="s1")
+
+
+def test_an_image_of_several_frames_is_refused(tmp_path):
+    pages = [Image.fromarray(np.random.default_rng(i).integers(0, 255, (32, 32), dtype=np.uint8)) for i in range(3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(ImageError, match="3 frames, one expected"):
+        load_image(tmp_path / "a.tif")
+    pages[0].save(tmp_path / "b.png", save_all=True, append_images=pages[1:])
+    with pytest.raises(ImageError, match="3 frames, one expected"):
+        load_image(tmp_path / "b.png")
+    for suffix in ("gif", "webp"):
+        pages[0].save(tmp_path / f"c.{suffix}", save_all=True, append_images=pages[1:])
+        with pytest.raises(ImageError, match="no image in a known format"):
+            load_image(tmp_path / f"c.{suffix}")
+    pages[0].save(tmp_path / "d.tif")
+    assert load_image(tmp_path / "d.tif").shape == (32, 32)
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match="no regular file"):
+        load_image(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match="no regular file"):
+        load_image("/dev/zero")
+    with pytest.raises(ImageError, match="impossible name"):
+        load_image("a\x00b.png")

@@ -137,6 +137,7 @@ from medtrim.entities import annotate_batches, load_ontology
 from medtrim.entities.corpus import batches_of
 from medtrim.entities.writing import write_annotations
 from medtrim.types import Study
+from medtrim.types.outputs import sole_writer
 
 def slowly():
     for k in range(40):
@@ -145,7 +146,8 @@ def slowly():
         for j in range(500):
             yield Study(f"s{k}-{j}", "p", findings="Small left effusion. No pneumothorax.")
 
-write_annotations(annotate_batches(batches_of(slowly(), size=500)), sys.argv[1], load_ontology())
+with sole_writer(sys.argv[1]):
+    write_annotations(annotate_batches(batches_of(slowly(), size=500)), sys.argv[1], load_ontology())
 """
 
 

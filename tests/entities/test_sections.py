@@ -59,3 +59,27 @@ def test_findings_and_impression_are_found_and_the_rest_is_left_out() -> None:
 def test_sections(text: str, findings: str, impression: str) -> None:
     found = split_sections(text)
     assert (found.findings, found.impression) == (findings, impression)
+
+
+@pytest.mark.parametrize(
+    ("text", "findings", "impression"),
+    [
+        ("HISTORY: Cough.\nCOMMENT: Small effusion.", "Small effusion.", ""),
+        ("History: cough\nChest: Small effusion.", "Small effusion.", ""),
+        ("INDICATION: pneumonia\nRESULTS: No effusion.", "No effusion.", ""),
+        ("HISTORY: cough\nIMP: No effusion.", "", "No effusion."),
+        ("CLINICAL DETAILS: ?pneumonia\n\nClear lungs.", "Clear lungs.", ""),
+        ("FINDINGS: a\nIMPRESSION: b\nADDENDUM: c", "a", "b\nc"),
+        ("**FINDINGS:** a\n\n## Impression\nb", "a", "b"),
+        ("FINDINGS: a\nLUNGS: clear.", "a\nLUNGS: clear.", ""),
+    ],
+)
+def test_unknown_headings_end_only_what_is_left_out(text: str, findings: str, impression: str) -> None:
+    sections = split_sections(text)
+    assert (sections.findings, sections.impression) == (findings, impression)
+
+
+def test_the_characters_of_no_section_are_counted() -> None:
+    assert split_sections("HISTORY: cough\nFINDINGS: clear").unread == len("cough")
+    assert split_sections("FINDINGS: clear").unread == 0
+    assert split_sections("Lead text.\nIMPRESSION: clear").unread == len("Lead text.")

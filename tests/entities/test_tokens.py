@@ -72,3 +72,20 @@ def test_only_the_last_word_of_a_noun_phrase_is_inflected() -> None:
     assert forms("pleural effusion", noun=True) == ("pleural effusion", "pleural effusions")
     assert forms("pleural effusion", noun=False) == ("pleural effusion",)
     assert forms("opaci*", noun=True) == ("opaci*",)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("No pneumothorax\nSmall effusion", ["No pneumothorax", "Small effusion"]),
+        ("NO PNEUMOTHORAX\nSMALL EFFUSION", ["NO PNEUMOTHORAX", "SMALL EFFUSION"]),
+        ("The tip of the\nSwan catheter", ["The tip of the\nSwan catheter"]),
+        ("small left\neffusion", ["small left\neffusion"]),
+        ("Pneumothorax - No\nEffusion - Yes", ["Pneumothorax - No", "Effusion - Yes"]),
+        ("No effusion<br>Heart large", ["No effusion", "Heart large"]),
+        ("No effusion • Heart large", ["No effusion", "Heart large"]),
+        ("Mod. R effusion. Lt. base clear.", ["Mod. R effusion.", "Lt. base clear."]),
+    ],
+)
+def test_line_breaks_tags_and_bullets(text: str, sentences: list[str]) -> None:
+    assert [text[s.start : s.end] for s in split_sentences(text)] == sentences

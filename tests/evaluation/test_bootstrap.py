@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation.bootstrap import PatientBootstrap, interval, lower_median
 from medtrim.evaluation.figures import figure_of, mean_values
-from medtrim.evaluation.separation import auc
+from medtrim.evaluation.gallery import auc_effect
 
 PATIENTS = ["b", "a", "b", "c", "a", "d"]
 ROWS = np.arange(6)
@@ -74,7 +74,7 @@ def test_undefined_statistics_are_nan():
     assert np.isnan(bootstrap.ratio(np.zeros(6), np.zeros(6), ROWS)).all()
     assert np.isnan(bootstrap.median(np.zeros(0), ROWS[:0])).all()
     assert np.isnan(lower_median(np.zeros(0)))
-    assert np.isnan(auc(np.ones(3), np.ones(3, bool)))
+    assert np.isnan(auc_effect(np.ones(3), np.ones(3, bool))[0])
     assert np.isnan(interval(np.full(3, np.nan)).low)
 
 

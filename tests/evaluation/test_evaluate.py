@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medtrim.errors import TableError
+from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation import (
     Embeddings,
     EvaluationOptions,
@@ -175,3 +175,30 @@ def test_truth_from_a_column_of_the_studies_table(corpus, tmp_path):
     with pytest.raises(TableError, match="holds string"):
         annotations_of_column(tmp_path / "s.parquet", "findings")
     assert table.schema.field("truth").type == pa.list_(schemas.FINDING)
+
+
+def test_identical_reports_are_merged_where_asked(corpus, bundle):
+    same = [replace(s, findings="Clear lungs.") if s.split == "test" else s for s in corpus.studies]
+    options = replace(OPTIONS, zero_shot=False, probes=False)
+    apart, merged = (
+        evaluate(
+            bundle,
+            same,
+            corpus.annotations,
+            method="m",
+            root=corpus.root,
+            options=replace(options, merge_reports=merge),
+        )
+        for merge in (False, True)
+    )
+    assert apart.figure("R@1", direction="i2t", queries="all").value < 0.1
+    assert merged.figure("R@1", direction="i2t", queries="all").value == 1.0
+    assert apart.fingerprint != merged.fingerprint
+    with pytest.raises(ConfigError, match="merge_reports"):
+        evaluate_embeddings(
+            EvaluationSet.align(
+                apart.embeddings, corpus.annotations, {s.study_id: s.patient_id for s in same}, options=options
+            ),
+            method="m",
+            options=replace(options, merge_reports=True),
+        )

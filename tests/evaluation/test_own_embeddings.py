@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_a_named_error(corpus, vectors):
             "image embeddings only: 's119'; .*'new'",
         ),
         ((dict(zip(ids, image, strict=True)), {ids[0]: [1.0], ids[1]: [1.0, 2.0]}), {}, "have shapes"),
-        ((np.array([["x"]]), text), {"study_ids": ids}, "must be an array of numbers; received ndarray"),
+        ((np.array([["x"]]), text), {"study_ids": ids}, "no array of numbers: received ndarray"),
     ):
         with pytest.raises(EmbeddingsError, match=message):
             evaluate_retrieval(*arguments, corpus.annotations, **options)

@@ -78,20 +78,22 @@ def loop(annotations: list[Annotation], source: np.ndarray, gallery: np.ndarray)
             ("fine", [truth[g] == query for g in order]),
         ):
             total = sum(relevant)
-            if total == 0 or (name == "fine" and not query):
+            for whom in (group, "all"):
+                add(f"plain {name} P@10", whom, sum(relevant[:10]) / 10)
+            if total == 0:
                 continue
-            for k in (1, 5, 10):
-                add(f"{name} P@{k}", group, sum(relevant[:k]) / min(k, total))
             ap = sum(sum(relevant[: i + 1]) / (i + 1) for i, r in enumerate(relevant) if r) / total
-            add(f"{name} mAP", group, ap)
-        if not query:
-            continue
+            for whom in (group, "all"):
+                for k in (1, 5, 10):
+                    add(f"{name} P@{k}", whom, sum(relevant[:k]) / min(k, total))
+                add(f"{name} mAP", whom, ap)
         gains = [explain_score(studies[q], studies[g], config).score for g in order]
         ideal = sorted(gains, reverse=True)[:10]
         dcg = sum(gain / math.log2(i + 2) for i, gain in enumerate(gains[:10]))
         best = sum(gain / math.log2(i + 2) for i, gain in enumerate(ideal))
         if best > 0:
             add("nDCG@10", group, dcg / best)
+            add("nDCG@10", "all", dcg / best)
         matches = sum(truth[g] == query for g in order)
         if matches:
             wrong = {"side": 0, "severity": 0, "zone": 0}
@@ -100,6 +102,7 @@ def loop(annotations: list[Annotation], source: np.ndarray, gallery: np.ndarray)
             for g in top:
                 shared = [d for d in query if d in truth[g]]
                 if not shared:
+                    free += not query and not truth[g]
                     continue
                 sharing += 1
                 bad = {
@@ -114,9 +117,10 @@ def loop(annotations: list[Annotation], source: np.ndarray, gallery: np.ndarray)
                 for axis in wrong:
                     wrong[axis] += bad[axis]
                 free += not bad["side"] and not bad["severity"]
-            for axis, count in wrong.items():
-                add(f"wrong {axis} @R", group, count, sharing)
-            add("conflict-free @R", group, free / len(top))
+            for whom in (group, "all"):
+                for axis, count in wrong.items():
+                    add(f"wrong {axis} @R", whom, count, sharing)
+                add("conflict-free @R", whom, free / len(top))
         pairs = [(cosine(source[q], gallery[g]), set(truth[g]) == set(query), truth[g] == query) for g in order]
         for name, scored in (
             ("disease AUC", [(s, same) for s, same, _ in pairs]),
@@ -124,6 +128,7 @@ def loop(annotations: list[Annotation], source: np.ndarray, gallery: np.ndarray)
         ):
             if len({positive for _, positive in scored}) == 2:
                 add(name, group, plain_auc(scored))
+                add(name, "all", plain_auc(scored))
     out = {key: sum(t for t, _ in v) / sum(b for _, b in v) for key, v in sums.items() if sum(b for _, b in v)}
     for name, values in ranks.items():
         if values:

@@ -6,46 +6,77 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t
 
 from medtrim.errors import ConfigError
-from medtrim.evaluation.statistics import SeedBootstrap, holm, percentile_interval, two_sided_p
+from medtrim.evaluation.statistics import SeedPool, holm, percentile_interval, two_sided_p
 
 
-def test_pooling_equals_a_loop() -> None:
+def slow_pool(values: list[float], replicates: np.ndarray) -> tuple[float, float, float]:
+    """Mean, standard error and degrees of freedom, number by number."""
+    seeds, resamples = replicates.shape
+    mean = sum(values) / seeds
+    between = sum((x - mean) ** 2 for x in values) / (seeds - 1) / seeds
+    centred = [[x - sum(row) / resamples for x in row] for row in replicates.tolist()]
+    of_mean = [sum(row[b] for row in centred) / seeds for b in range(resamples)]
+    own = [sum((row[b] - of_mean[b]) ** 2 for row in centred) / (seeds - 1) for b in range(resamples)]
+    variance = sum(m * m for m in of_mean) / (resamples - 1)
+    shared = max(0.0, variance - sum(own) / resamples / seeds)
+    total = between + shared
+    return mean, math.sqrt(total), total**2 / (between**2 / (seeds - 1))
+
+
+@pytest.mark.parametrize("spread", [0.01, 1.0, 20.0])
+def test_pooling_equals_its_formula(spread: float) -> None:
     rng = np.random.default_rng(0)
-    replicates = rng.normal(size=(3, 40))
-    bootstrap = SeedBootstrap.make(seeds=3, resamples=40, variation="resampled", seed=1)
-    pooled = []
-    for b in range(40):
-        drawn = [replicates[s, b] for s in bootstrap.draws[b]]
-        pooled.append(sum(drawn) / 3)
-    found = bootstrap.pool([1.0, 2.0, 6.0], replicates)
-    assert found.value == pytest.approx(3.0)
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(pooled, (0.025, 0.975))))
-    assert found.p == pytest.approx(two_sided_p(np.array(pooled)))
-    assert found.spread == pytest.approx(np.std([1, 2, 6], ddof=1))
+    values = [1.0, 1.0 + spread, 1.0 - 2 * spread]
+    replicates = np.array(values)[:, None] + rng.normal(size=40) + 0.5 * rng.normal(size=(3, 40))
+    found = SeedPool(3).pool(values, replicates)
+    mean, error, freedom = slow_pool(values, replicates)
+    reach = t.ppf(0.975, freedom) * error
+    assert found.value == pytest.approx(mean)
+    assert (found.low, found.high) == pytest.approx((mean - reach, mean + reach), rel=1e-4)
+    assert found.p == pytest.approx(2 * t.sf(abs(mean) / error, freedom), rel=1e-4)
+    assert found.spread == pytest.approx(np.std(values, ddof=1))
 
 
-def test_fixed_seeds_average_over_each_once() -> None:
-    bootstrap = SeedBootstrap.make(seeds=2, resamples=5, variation="fixed", seed=0)
-    replicates = np.array([[0.0, 1, 2, 3, 4], [10.0, 11, 12, 13, 14]])
-    found = bootstrap.pool([2.0, 12.0], replicates)
-    low, high = np.quantile(np.arange(5) + 5.0, (0.025, 0.975))
-    assert (found.low, found.high) == pytest.approx((low, high))
+def test_where_seeds_dominate_it_is_the_t_interval_of_the_seeds() -> None:
+    values = [0.3, 0.5, 0.7]
+    replicates = np.array(values)[:, None] + 1e-6 * np.random.default_rng(0).normal(size=200)
+    found = SeedPool(3).pool(values, replicates)
+    assert (found.low, found.high) == pytest.approx(t.interval(0.95, 2, 0.5, 0.2 / math.sqrt(3)), abs=1e-6)
 
 
-def test_seeds_that_differ_widen_the_interval() -> None:
-    replicates = np.random.default_rng(0).normal(size=(3, 400)) * 0.01 + np.array([[0.0], [1.0], [2.0]])
-    narrow = SeedBootstrap.make(seeds=3, resamples=400, variation="fixed", seed=0).pool([0.0, 1.0, 2.0], replicates)
-    wide = SeedBootstrap.make(seeds=3, resamples=400, variation="resampled", seed=0).pool(
-        [0.0, 1.0, 2.0], replicates
-    )
-    assert wide.high - wide.low > 10 * (narrow.high - narrow.low)
+def test_where_patients_dominate_it_is_the_normal_interval() -> None:
+    replicates = np.tile(np.random.default_rng(0).normal(size=400), (3, 1))
+    found = SeedPool(3).pool([0.0, 1e-6, -1e-6], replicates)
+    assert found.high == pytest.approx(1.96 * replicates[0].std(ddof=1), rel=1e-3)
 
 
-def test_methods_share_the_draws_of_seeds() -> None:
-    draws = [SeedBootstrap.make(seeds=3, resamples=9, variation="resampled", seed=2).draws for _ in range(2)]
-    assert np.array_equal(*draws)
+def test_what_patients_do_to_one_model_alone_counts_once() -> None:
+    """Models that share nothing: the variance between seeds has it all."""
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=5)
+    found = SeedPool(5).pool(values.tolist(), values[:, None] + rng.normal(size=(5, 4000)))
+    low, high = t.interval(0.95, 4, values.mean(), values.std(ddof=1) / math.sqrt(5))
+    assert high - low == pytest.approx(found.high - found.low, rel=0.1)
+
+
+@pytest.mark.parametrize(("variation", "values"), [("fixed", [2.0, 12.0]), ("resampled", [2.0])])
+def test_fixed_seeds_and_a_single_one_have_the_percentile_interval(variation: str, values: list[float]) -> None:
+    replicates = np.array([[0.0, 1, 2, 3, 4], [10.0, 11, 12, 13, 14]])[: len(values)]
+    found = SeedPool(len(values), variation).pool(values, replicates)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(replicates.mean(axis=0), (0.025, 0.975))))
+    assert found.p == two_sided_p(replicates.mean(axis=0))
+
+
+def test_what_does_not_vary_has_no_width_and_no_p() -> None:
+    assert math.isnan(SeedPool(2).pool([0.5, 0.5], np.full((2, 9), 0.5)).p)
+    found = SeedPool(2).pool([0.0, 0.0], np.zeros((2, 9)))
+    assert (found.low, found.high, found.p) == (0.0, 0.0, 1.0)
+    undefined = SeedPool(2).pool([0.5, float("nan")], np.full((2, 9), 0.5))
+    assert math.isnan(undefined.value)
+    assert math.isnan(undefined.low)
 
 
 def test_undefined_resamples_are_left_out() -> None:
@@ -94,10 +125,9 @@ def test_holm_equals_its_definition(p_values: list[float]) -> None:
 
 
 def test_wrong_shapes_and_words_are_refused() -> None:
-    bootstrap = SeedBootstrap.make(seeds=2, resamples=3, variation="fixed", seed=0)
-    with pytest.raises(ConfigError, match="pooling 2 seeds × 3 resamples"):
-        bootstrap.pool([1.0], np.zeros((1, 3)))
+    with pytest.raises(ConfigError, match="pooling 2 seeds"):
+        SeedPool(2).pool([1.0], np.zeros((1, 3)))
     with pytest.raises(ConfigError, match="seed variation"):
-        SeedBootstrap.make(seeds=2, resamples=3, variation="some", seed=0)
+        SeedPool(2, "some")
     with pytest.raises(ConfigError, match="at least one seed"):
-        SeedBootstrap.make(seeds=0, resamples=3, variation="fixed", seed=0)
+        SeedPool(0)

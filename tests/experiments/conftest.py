@@ -66,7 +66,7 @@ def evaluation(values: dict[tuple[str, str], float], *, noise: float = 0.01, see
                 high=float(high),
                 n=40,
                 direction=direction,
-                queries="abnormal",
+                queries="all",
                 replicates=replicates,
             )
         )
@@ -149,7 +149,7 @@ def invented(
 def _figures() -> list[Row]:
     """One pooled row a figure, with the value of the weaker method."""
     figures = []
-    for queries, n in (("abnormal", 640), ("normal", 180)):
+    for queries, n in (("all", 820), ("abnormal", 640), ("normal", 180)):
         for direction in DIRECTION_NAMES:
             for info in metric_infos().values():
                 if info.group == "classification" or (info.instance and direction in ("i2i", "t2t")):

@@ -145,3 +145,45 @@ def test_rows_without_a_study_id_are_refused_on_both_sides_of_a_split(tmp_path, 
     pq.write_table(known.set_column(known.schema.get_field_index("study_id"), "study_id", nameless), studies)
     with pytest.raises(TableError, match=r"studies: 1 row\(s\) without a study id"):
         read_encoded(tmp_path / "a.parquet", split="train", studies=studies)
+
+
+UNREAD = [
+    Annotation("n", ()),
+    Annotation("u", (), read=False),
+    Annotation("d", (Finding("device", "present"),), read=False),
+    Annotation("e", (Finding("edema", "present"),)),
+]
+
+
+def test_a_report_that_was_not_read_is_no_normal():
+    for encoded in (encode_studies(UNREAD), encode_table(annotations_to_table(UNREAD))):
+        assert encoded.is_normal.tolist() == [True, False, False, False]
+        assert encoded.is_unread.tolist() == [False, True, True, False]
+        scores = score_matrix(encoded)
+        assert scores[0, 1] == 0
+        assert scores[0, 0] == pytest.approx(0.85)
+
+
+def test_the_authors_take_what_was_not_read_for_normal():
+    encoded = encode_studies(UNREAD, ScoreConfig(unread="normal"))
+    assert encoded.is_normal.tolist() == [True, True, True, False]
+    assert score_matrix(encoded)[0, 1] == pytest.approx(0.85)
+
+
+@pytest.mark.parametrize(("unread", "kept"), [("apart", ("n", "e")), ("normal", ("n", "u", "d", "e"))])
+def test_what_was_not_read_is_not_mined(tmp_path, unread, kept):
+    write_table(annotations_to_table(UNREAD), tmp_path / "a.parquet", Provenance("annotations"))
+    read = read_encoded(tmp_path / "a.parquet", ScoreConfig(unread=unread))
+    assert read.encoded.study_ids == kept
+    assert any("2 study(ies) are left out" in note for note in read.notes) == (unread == "apart")
+
+
+def test_tables_of_earlier_versions_count_as_read(tmp_path):
+    old = annotations_to_table(UNREAD[:1]).drop_columns(["read"])
+    pq.write_table(old, tmp_path / "a.parquet")
+    assert read_encoded(tmp_path / "a.parquet").encoded.is_normal.tolist() == [True]
+
+
+def test_unread_takes_one_of_two_values():
+    with pytest.raises(ConfigError, match="apart, normal"):
+        ScoreConfig(unread="dropped")

@@ -3,11 +3,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from medtrim.errors import ModelError
 from medtrim.models import train_wordpiece
+from medtrim.models.tokenizer import _count_words
 
 
 def test_words_by_count_then_spelling():
@@ -53,3 +59,13 @@ def test_hash_seed_does_not_matter(reports):
 def test_no_word_is_an_error():
     with pytest.raises(ModelError, match="no word"):
         train_wordpiece(["", "  "], vocab_size=100, max_tokens=16)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.text(max_size=40), max_size=4))
+def test_words_counted_by_pieces_are_those_of_whole_texts(texts):
+    normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
+    expected = Counter(
+        word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
+    )
+    assert _count_words(texts) == expected

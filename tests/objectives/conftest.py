@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from medtrim.objectives import ObjectiveInputs, SimilarityTensors
+from medtrim.objectives import ConceptTensors, ObjectiveInputs, SimilarityTensors
 
 
 def make_batch(size: int = 7, dimension: int = 5, *, seed: int = 0, **changes: Any) -> ObjectiveInputs:
@@ -40,6 +40,12 @@ def make_batch(size: int = 7, dimension: int = 5, *, seed: int = 0, **changes: A
         "text_mask": mask,
         "image_view": normal(size, dimension),
         "text_view": normal(size, dimension),
+        "concepts": ConceptTensors(
+            positive=normal(4, dimension),
+            negative=normal(4, dimension),
+            target=torch.rand(size, 4, generator=contradicting).double(),
+            weight=torch.tensor([0.5, 0.2, 0.2, 0.1], dtype=torch.float64),
+        ),
     }
     return ObjectiveInputs(**{**values, **changes})
 

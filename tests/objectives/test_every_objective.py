@@ -111,6 +111,7 @@ def test_order_of_the_batch_does_not_matter(batch, name) -> None:
         ),
         contradiction=inputs.contradiction[order][:, order],
         triplets=place[inputs.triplets],
+        concepts=replace(inputs.concepts, target=inputs.concepts.target[order]),
     )
     objective = build_objective(name, **SIZES)
     assert float(objective(shuffled).total.detach()) == pytest.approx(float(objective(inputs).total.detach()))

@@ -14,13 +14,17 @@ def dot(x, y):
 
 
 def match(regions, words, attention_temperature, word_temperature):
-    """Word by word and region by region, from the paper's equations 4 to 7."""
+    """Word by word and region by region, as the public code goes: over words, then over regions."""
+    over_words = [
+        [math.exp(dot(r, w)) / sum(math.exp(dot(r, other)) for other in words) for w in words] for r in regions
+    ]
     total = 0.0
-    for word in words:
-        weights = [math.exp(dot(r, word) / attention_temperature) for r in regions]
+    for place, word in enumerate(words):
+        weights = [math.exp(row[place] / attention_temperature) for row in over_words]
         context = sum(w / sum(weights) * r for w, r in zip(weights, regions, strict=True))
-        total += math.exp(dot(context, word) / math.sqrt(dot(context, context)) / word_temperature)
-    return word_temperature * math.log(total)
+        cosine = dot(context, word) / math.sqrt(dot(context, context) * dot(word, word))
+        total += math.exp(cosine / word_temperature)
+    return math.log(total)
 
 
 def contrast(logits):
@@ -33,14 +37,33 @@ def both_ways(logits):
 
 def test_equals_a_loop_over_words_and_regions(batch) -> None:
     inputs = batch(4)
-    regions = inputs.image_local / inputs.image_local.norm(dim=-1, keepdim=True)
-    words = inputs.text_local / inputs.text_local.norm(dim=-1, keepdim=True)
     local = [
-        [match(r, w[m], 0.3, 0.2) / 0.1 for w, m in zip(words, inputs.text_mask, strict=True)] for r in regions
+        [match(r, w[m], 0.3, 0.2) / 0.1 for w, m in zip(inputs.text_local, inputs.text_mask, strict=True)]
+        for r in inputs.image_local
     ]
     whole = [[float(x @ y / x.norm() / y.norm()) / 0.1 for y in inputs.text] for x in inputs.image]
     objective = build_objective("gloria", attention_temperature=0.3, global_weight=0.5, local_weight=2.0)
     assert float(objective(inputs).total) == pytest.approx(0.5 * both_ways(whole) + 2 * both_ways(local))
+
+
+def test_local_loss_equals_the_public_formula_written_with_tensors(batch) -> None:
+    """local_loss(temp1=4, temp2=5, temp3=10) of the public code, restated on [batch regions words] arrays."""
+    inputs = batch(5)
+    columns = []
+    for words, mask in zip(inputs.text_local, inputs.text_mask, strict=True):
+        t = words[mask]
+        raw = inputs.image_local @ t.T
+        attention = (raw.softmax(dim=2).transpose(1, 2) * 4.0).softmax(dim=2)
+        context = attention @ inputs.image_local
+        cosine = torch.nn.functional.cosine_similarity(context, t.expand_as(context), dim=2)
+        columns.append((cosine * 5.0).exp().sum(dim=1).log())
+    logits = torch.stack(columns, dim=1) * 10.0
+    terms = build_objective("gloria")(inputs).terms
+    labels = torch.arange(5)
+    for name, expected in (("local_image_text", logits), ("local_text_image", logits.T)):
+        assert float(terms[name]) == pytest.approx(
+            float(torch.nn.functional.cross_entropy(expected, labels)), abs=1e-5
+        )
 
 
 def test_padding_does_not_count(batch) -> None:

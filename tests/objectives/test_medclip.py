@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from medtrim.objectives import build_objective
-from medtrim.objectives.labels import label_cosine, same_set
+from medtrim.objectives.labels import label_cosine, label_product, same_set
 
 LABELS = torch.tensor([[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0], [0, 1, 1]])
 
@@ -17,6 +17,16 @@ def test_normals_are_alike_and_unlike_the_sick() -> None:
     assert float(cosine[2, 0]) == 0
     assert float(cosine[0, 1]) == pytest.approx(1 / math.sqrt(2))
     assert float(cosine[0, 4]) == pytest.approx(0.5)
+
+
+def test_the_public_code_takes_products(batch) -> None:
+    shared = label_product(LABELS.double())
+    assert shared.tolist() == [[2, 1, 0, 0, 1], [1, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 1, 1, 0], [1, 0, 0, 0, 2]]
+    inputs = batch(5, labels=LABELS)
+    logits = 8.0 * torch.nn.functional.cosine_similarity(inputs.image[:, None], inputs.text[None], dim=2)
+    targets = shared.softmax(dim=1)
+    expected = -sum((targets * z.log_softmax(dim=1)).sum(dim=1).mean() for z in (logits, logits.T)) / 2
+    assert float(build_objective("medclip", label_product=True)(inputs).total) == pytest.approx(float(expected))
 
 
 def test_same_set_compares_whole_rows() -> None:

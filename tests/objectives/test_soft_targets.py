@@ -9,6 +9,7 @@ import torch
 from medtrim.errors import ConfigError
 from medtrim.objectives import SimilarityTensors, build_objective
 from medtrim.objectives.annealed_kernel import sharpness
+from medtrim.objectives.soft_targets import class_sizes
 
 
 def softmax(values):
@@ -82,6 +83,63 @@ def test_contradictions_are_needed_only_where_they_weigh(batch) -> None:
     assert build_objective("medtrim", contradiction=0.0)(inputs).total.isfinite()
     with pytest.raises(ConfigError, match="AnnealedKernel needs contradiction"):
         build_objective("medtrim")(inputs)
+
+
+def alike_studies() -> SimilarityTensors:
+    """Normal, normal, a disease with a side, the same, the same disease without: sizes 2, 2, 2, 2, 1."""
+    names = [("", ""), ("", ""), ("edema", "left"), ("edema", "left"), ("edema", "")]
+    disease = [[float(a[0] == b[0]) for b in names] for a in names]
+    described = [[float(a == b and a[0] != "") for b in names] for a in names]
+    return SimilarityTensors(
+        **{
+            name: torch.tensor(rows, dtype=torch.float64)
+            for name, rows in (("disease", disease), ("adjective", described), ("direction", described))
+        }
+    )
+
+
+def test_studies_with_equal_annotations_are_counted() -> None:
+    assert class_sizes(alike_studies()).tolist() == [2, 2, 2, 2, 1]
+
+
+@pytest.mark.parametrize("correction", [0.3, 1.0])
+def test_prior_correction_equals_a_loop(batch, correction) -> None:
+    inputs = batch(5, similarity=alike_studies(), contradiction=None, progress=1.0)
+    options = {"contradiction": 0.0, "within_modal": False}
+    objective = build_objective("medtrim", prior_correction=correction, **options)
+    affinity, sizes = objective.affinity(inputs.similarity, None, 1.0), [2, 2, 2, 2, 1]
+    total = 0.0
+    for a, image in enumerate(inputs.image):
+        cosines = [float(image @ t / image.norm() / t.norm()) for t in inputs.text]
+        guess = softmax([8.0 * c - correction * math.log(n) for c, n in zip(cosines, sizes, strict=True)])
+        target = softmax([float(v) for v in affinity[a]])
+        total -= sum(t * math.log(g) for t, g in zip(target, guess, strict=True)) / 5 / 2
+    terms = objective(inputs).terms
+    assert float(terms["image_text"]) == pytest.approx(total)
+    plain_terms = build_objective("medtrim", prior_correction=0.0, **options)(inputs).terms
+    assert float(terms["text_image"]) == float(plain_terms["text_image"])
+
+
+def test_a_probable_normal_image_finds_normal_reports_with_the_correction(batch) -> None:
+    """Five studies look the same, four of them are normal: without the correction each report gets a fifth."""
+    normal = torch.tensor([1, 1, 1, 1, 0], dtype=torch.float64)
+    disease = (normal[:, None] == normal[None]).double()
+    none = torch.zeros(5, 5, dtype=torch.float64)
+    similarity = SimilarityTensors(disease=disease, adjective=none, direction=none)
+    for correction, normal_first in ((0.0, False), (1.0, True)):
+        objective = build_objective(
+            "medtrim", prior_correction=correction, contradiction=0.0, within_modal=False, disease=8.0
+        )
+        text = torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        image = torch.randn(5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        optimizer = torch.optim.Adam([text, image], lr=0.05)
+        for _ in range(300):
+            optimizer.zero_grad()
+            inputs = batch(5, image=image.expand(5, 5), text=text, similarity=similarity, progress=1.0)
+            objective(replace(inputs, contradiction=None)).terms["image_text"].backward()
+            optimizer.step()
+        cosines = torch.nn.functional.cosine_similarity(image.detach(), text.detach())
+        assert bool(cosines[:4].mean() > cosines[4] + 0.01) == normal_first
 
 
 @pytest.mark.parametrize(("image_weight", "text_weight"), [(2.0, 0.3), (0.0, 1.0), (1.0, 0.0)])
@@ -163,6 +221,7 @@ def test_identical_studies_share_the_target(batch) -> None:
         ("medtrim", {"within_sharpness": 0.0}, "within_sharpness must be a finite number above 0"),
         ("medtrim", {"within_disease": -1.0}, "within_disease must be"),
         ("medtrim", {"image_weight": -1.0}, "image_weight must be"),
+        ("medtrim", {"prior_correction": 1.5}, "prior_correction must be a number from 0 to 1"),
         ("medtrim", {"disease_start": 0.0}, "disease_start must be a finite number above 0"),
         ("medtrim", {"anneal_start": 0.0}, "anneal_start must be above 0"),
         ("medtrim", {"anneal_until": 1.5}, "anneal_until must be a number from 0 to 1"),

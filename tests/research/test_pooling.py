@@ -15,7 +15,7 @@ def figure(value, seed, patients=40):
 
 
 def pool(name, values):
-    return pool_method(name, [[figure(v, i)] for i, v in enumerate(values)], fingerprint="f", seed=0, seeds=3)
+    return pool_method(name, [[figure(v, i)] for i, v in enumerate(values)], fingerprint="f", seeds=3)
 
 
 def test_the_pooled_value_is_the_mean_and_the_interval_knows_of_seeds():
@@ -27,7 +27,7 @@ def test_the_pooled_value_is_the_mean_and_the_interval_knows_of_seeds():
 
 
 def test_a_method_without_training_stands_for_every_seed():
-    fixed = pool_method("fixed", [[figure(0.4, 0)]], fingerprint="f", seed=0, seeds=3)
+    fixed = pool_method("fixed", [[figure(0.4, 0)]], fingerprint="f", seeds=3)
     assert fixed.result.figures[0].value == pytest.approx(0.4)
     np.testing.assert_allclose(fixed.result.figures[0].replicates, figure(0.4, 0).replicates)
     assert np.isnan(fixed.spread(fixed.result.figures[0]))
@@ -35,7 +35,7 @@ def test_a_method_without_training_stands_for_every_seed():
 
 def test_seeds_with_other_figures_are_refused():
     with pytest.raises(TableError, match="'x' has not the same figures"):
-        pool_method("x", [[figure(0.1, 0)], []], fingerprint="f", seed=0, seeds=2)
+        pool_method("x", [[figure(0.1, 0)], []], fingerprint="f", seeds=2)
 
 
 def test_differences_and_their_table():

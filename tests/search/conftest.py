@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image
 
 from medtrim.models import build_dual_encoder, load_checkpoint, save_checkpoint
+from medtrim.search import serving
 from medtrim.search.encoder import QueryEncoder
+from medtrim.search.guard import App
 from medtrim.search.index import build_index
 from medtrim.search.searcher import Searcher
 from medtrim.search.store import StudyIndex
@@ -62,3 +68,25 @@ def index_folder(
 def searcher(index_folder: Path) -> Searcher:
     index = StudyIndex(index_folder)
     return Searcher(index, QueryEncoder(load_checkpoint(index.model_folder)), recognize)
+
+
+@contextmanager
+def serve(app: App) -> Iterator[int]:
+    """Run `app` on a free port in a thread, as `medtrim serve` does; yields the port."""
+    bound = serving.bind("127.0.0.1", 0)
+    config = uvicorn.Config(app, http=serving.Connection, ws="none", log_level="critical", access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    try:
+        yield bound.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(30)
+    assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def serving_thread() -> object:
+    """`serve`, for tests that cannot import it."""
+    return serve

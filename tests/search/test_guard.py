@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from medtrim.errors import ConfigError
-from medtrim.search.guard import Guard, check_exposure, describe_failure, is_loopback
+from medtrim.search.guard import Guard, check_exposure, check_viewer, describe_failure, is_loopback
 from medtrim.search.searcher import Searcher
 from medtrim.search.server import create_app
 
@@ -165,3 +165,12 @@ def test_a_failure_is_described_from_its_innermost_frame() -> None:
         said = describe_failure(error)
     assert said.startswith("ValueError at test_guard.py:")
     assert " inner < test_guard.py:" in said
+
+
+@pytest.mark.parametrize(
+    "address", ["javascript:alert({study_id})", "https://pacs.example/", "pacs/{study_id}", ""]
+)
+def test_a_viewer_that_is_no_web_address_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="viewer's address"):
+        check_viewer(address)
+    check_viewer("https://pacs.example/viewer?StudyInstanceUIDs={study_id}")

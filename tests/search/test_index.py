@@ -101,6 +101,6 @@ def test_what_is_no_index_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text("{")
     with pytest.raises(TableError, match="cannot be read"):
         StudyIndex(tmp_path)
-    (tmp_path / "index.json").write_text('{"format": 1, "dimension": 8, "studies": 0, "diseases": []}')
+    (tmp_path / "index.json").write_text('{"format": 2, "dimension": 8, "studies": 0, "diseases": []}')
     with pytest.raises(TableError, match="no table of studies"):
         StudyIndex(tmp_path)

@@ -1,20 +1,28 @@
 from __future__ import annotations
 
+import base64
+import io
 import json
 import logging
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from medtrim.data import load_image
 from medtrim.search.admission import Limits
 from medtrim.search.audit import AuditTrail
+from medtrim.search.index import build_index
 from medtrim.search.searcher import Searcher
 from medtrim.search.server import create_app
+from medtrim.search.store import StudyIndex
 from medtrim.types import Annotation, Study
 
 Corpus = tuple[Path, list[Study], list[Annotation]]
@@ -67,6 +75,71 @@ def test_search_by_image(client: TestClient, corpus: Corpus) -> None:
     assert answer.status_code == 200
     assert answer.json()["hits"][0]["study_id"] == "s1"
     assert len(answer.json()["hits"]) == 2
+
+
+def test_words_and_image_together_are_weighted(client: TestClient, corpus: Corpus) -> None:
+    root, studies, _ = corpus
+    image = base64.b64encode((root / studies[1].images[0]).read_bytes()).decode()
+
+    def similarities(body: dict[str, object]) -> dict[str, float]:
+        hits = client.post("/api/search", json={**body, "mode": "embedding", "k": 6}).json()["hits"]
+        return {hit["study_id"]: hit["similarity"] for hit in hits}
+
+    words = {"text": "Mild pulmonary edema.", "must": [], "must_not": [], "like": []}
+    both = {**words, "image": image}
+    assert similarities({**both, "image_weight": 1}) == pytest.approx(similarities({"image": image}), abs=1e-5)
+    assert similarities({**both, "image_weight": 0}) == pytest.approx(similarities(words), abs=1e-5)
+    assert similarities(both) != pytest.approx(similarities(words), abs=1e-5)
+
+
+def test_a_previews_small_picture_asks_the_same_as_the_file(client: TestClient, corpus: Corpus) -> None:
+    root, studies, _ = corpus
+    content = (root / studies[1].images[0]).read_bytes()
+    preview = client.post("/api/preview", content=content).json()
+    assert (preview["width"], preview["height"]) == (72, 80)
+    assert base64.b64decode(preview["preview"]).startswith(b"\x89PNG")
+    small = client.post("/api/search", json={"image": preview["image"]}).json()["hits"]
+    whole = client.post("/api/search/image", content=content).json()["hits"]
+    assert [(h["study_id"], h["similarity"]) for h in small] == [(h["study_id"], h["similarity"]) for h in whole]
+
+
+def test_chips_replace_what_is_read_from_the_words(client: TestClient) -> None:
+    body = {"text": "Large left pleural effusion.", "must": [], "must_not": [{"disease": "pleural effusion"}]}
+    answer = client.post("/api/search", json=body).json()
+    assert answer["chips"]["must"] == []
+    assert answer["chips"]["must_not"][0]["denied"] is True
+    assert {hit["study_id"] for hit in answer["hits"]} == {"s2", "s3", "s'4", "s5"}
+    edited = {"disease": "pleural effusion", "side": ["right"], "severity": ["small"]}
+    answer = client.post("/api/search", json={"text": "Large left pleural effusion.", "must": [edited]}).json()
+    assert answer["hits"][0]["study_id"] == "s1"
+    assert answer["hits"][0]["fulfils"]
+
+
+def test_the_original_picture_at_its_full_size(client: TestClient, corpus: Corpus) -> None:
+    root, studies, _ = corpus
+    hit = client.post("/api/search", json={"study_id": "s0", "k": 1}).json()["hits"][0]
+    answer = client.get(f"/api/studies/{hit['row']}/image")
+    assert answer.headers["content-type"] == "image/png"
+    with Image.open(io.BytesIO(answer.content), formats=("PNG",)) as image:
+        shown = np.asarray(image)
+    study = next(s for s in studies if s.study_id == hit["study_id"])
+    np.testing.assert_array_equal(shown, load_image(root / study.images[0]))
+    assert client.get(f"/api/studies/{hit['row']}/image?view=1").status_code == 404
+    assert client.get("/api/studies/99/image").status_code == 404
+
+
+def test_an_original_that_is_no_longer_there_is_said_without_its_path(
+    corpus: Corpus, checkpoint: Path, tmp_path: Path
+) -> None:
+    root, studies, annotations = corpus
+    moved = tmp_path / "secret-folder"
+    shutil.copytree(root, moved)
+    index = StudyIndex(build_index(checkpoint, studies, annotations, tmp_path / "index", root=moved).folder)
+    shutil.rmtree(moved)
+    with TestClient(create_app(Searcher.open(index)), base_url=HERE) as client:
+        answer = client.get("/api/studies/0/image")
+    assert answer.status_code == 422
+    assert answer.json() == {"error": "image file is missing"}
 
 
 def test_search_by_study_with_filter(client: TestClient) -> None:
@@ -205,12 +278,15 @@ def test_the_audit_trail_says_who_was_shown_what(searcher: Searcher, tmp_path: P
         with TestClient(create_app(searcher, audit=trail), base_url=HERE) as client:
             query = {"text": "Large left pleural effusion.", "k": 2}
             hits = client.post("/api/search", json=query, headers={"x-remote-user": "ada"}).json()["hits"]
+            client.get(f"/api/studies/{hits[0]['row']}/image")
             client.post("/api/search", json={"text": ""})
     finally:
         trail.close()
     lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
-    assert [line["studies"] for line in lines] == [[hit["study_id"] for hit in hits]]
-    assert (lines[0]["user"], lines[0]["request"]) == ("ada", "search")
+    found = [hit["study_id"] for hit in hits]
+    assert [line["studies"] for line in lines] == [found, found[:1]]
+    assert [line["request"] for line in lines] == ["search", "picture"]
+    assert lines[0]["user"] == "ada"
     assert "effusion" not in str(lines)
 
 

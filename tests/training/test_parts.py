@@ -202,3 +202,21 @@ def test_the_scale_starts_at_the_temperature_asked_for_or_where_a_checkpoint_lef
     for given, scale in ({}, 5.0), ({"temperature": 0.5}, 2.0):
         again = prepare_run(recipe({"model": {"checkpoint": str(folder), **given}}))
         assert again.bundle.model.logit_scale.exp().item() == pytest.approx(scale)
+
+
+def test_words_look_at_a_map_of_at_least_four_by_four(recipe):
+    run = prepare_run(recipe({"objective": {"name": "gloria", "options": {}}}))
+    size = run.bundle.image_size
+    pixels = torch.zeros(2, run.bundle.model.vision_model.config.num_channels, size, size)
+    ids = torch.ones(2, 5, dtype=torch.long)
+    encoded = run.module(pixels, ids, torch.ones_like(ids))
+    assert run.module.regions is not None
+    assert encoded["image_local"].shape[1] >= 16
+    assert encoded["image_local"].shape[2] == encoded["text_local"].shape[2]
+
+
+def test_the_saved_scale_is_the_one_that_the_loss_used(recipe):
+    run = train(
+        recipe({"steps": 2, "objective": {"options": {"max_scale": 14.0}}, "optimizer": {"learning_rate": 0.1}})
+    )
+    assert float(load_checkpoint(run.checkpoint).model.logit_scale.detach().exp()) <= 14.0 * (1 + 1e-6)

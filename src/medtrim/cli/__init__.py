@@ -1,4 +1,4 @@
-"""The command line: the only room that prints. Commands import what they need when they run."""
+"""The command line: the only package that prints. Commands import what they need when they run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 
-# Modules of this room whose `register(app)` adds their commands, in the order of `medtrim --help`.
+# Modules of this package whose `register(app)` adds their commands, in the order of `medtrim --help`.
 COMMANDS: tuple[str, ...] = (
     "demo",
     "annotate",
@@ -35,6 +35,7 @@ COMMANDS: tuple[str, ...] = (
     "phantom",
     "train",
     "doctor",
+    "encoders",
     "push",
     "evaluate",
     "experiment",

@@ -5,34 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
 from medtrim.types.outputs import sole_writer
-from medtrim.types.tables import Progress as ProgressCall
+
+if TYPE_CHECKING:
+    from medtrim.types.tables import Progress as ProgressCall
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
+_STEERING = "\r\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029"  # what Python counts as space and a terminal does not
+
+
+def printable(text: str) -> str:
+    r"""`text` with control characters written out: an id or a file name must not steer the terminal.
+
+    >>> print(printable("study \x1b[31m7"))
+    study \x1b[31m7
+    """
+    return "".join(c if c.isprintable() or (c.isspace() and c not in _STEERING) else ascii(c)[1:-1] for c in text)
+
+
 def say(text: str) -> None:
     """Print a line as it is: brackets in a path or an id are no markup."""
-    out.print(text, markup=False, soft_wrap=True)
+    out.print(printable(text), markup=False, soft_wrap=True)
 
 
 def warn(text: str, *, label: str = "", style: str = "yellow") -> None:
     """Print a line on standard error: `label` in colour and then `text`, or all of it without a label."""
+    text = printable(text)
     shown = Text.assemble((label, style), " ", text) if label else Text(text, style)
     err.print(shown, soft_wrap=True)
 
@@ -40,6 +47,16 @@ def warn(text: str, *, label: str = "", style: str = "yellow") -> None:
 @contextmanager
 def progress_bar(description: str) -> Iterator[ProgressCall]:
     """A live bar on standard error; yields the `(done, total)` call that library functions take."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),

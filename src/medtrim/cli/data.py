@@ -1,4 +1,4 @@
-"""`medtrim data import | cache | verify`: any corpus to a studies table, its images to a memory-mapped cache."""
+"""`medtrim data import | describe | cache | verify`: a corpus to a studies table, its images to a cache."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from medtrim.cli.console import progress_bar, report_rejects, say, warn
+from medtrim.cli.console import out, progress_bar, report_rejects, say, warn
 from medtrim.errors import ConfigError
 
 data_app = typer.Typer(help="Bring a corpus in: studies table, image cache.", no_args_is_help=True)
@@ -105,6 +106,58 @@ def import_(
         raise typer.Exit(1)
 
 
+@data_app.command("describe")
+def describe(
+    studies: Annotated[Path, typer.Argument(help="Studies table, or anything `medtrim data import` reads.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Page with plots to write (HTML).")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="Annotations table: count its findings.")] = None,
+    image_root: Annotated[
+        Path | None, typer.Option(help="Folder that relative image paths start from; the table's by default.")
+    ] = None,
+    images: Annotated[bool, typer.Option(help="Read the image files: which are missing, which repeat.")] = True,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
+) -> None:
+    """Say what is in a corpus: counts, views, missing and repeated images and reports, findings, labels."""
+    from rich.table import Table
+
+    from medtrim.data import read_corpus
+    from medtrim.data.describe import describe as run
+    from medtrim.data.describe import write_description
+    from medtrim.entities.sections import split_sections
+    from medtrim.types.outputs import check_output
+    from medtrim.types.tables import read_annotations
+
+    if output is not None:
+        check_output(output, studies, annotations)
+    reading = read_corpus(studies, split_sections=split_sections, patients="optional")
+    root = image_root or (studies if studies.is_dir() else studies.parent)
+    with progress_bar("reading images") as progress:
+        found = run(
+            reading.studies,
+            root=root if images else None,
+            annotations=read_annotations(annotations) if annotations is not None else (),
+            workers=workers,
+            progress=progress,
+        )
+    table = Table(show_header=False, box=None)
+    for section in found.sections:
+        table.add_row(Text(section.title, "bold"))
+        for row in section.rows:
+            count = f"{row.count:,}" if isinstance(row.count, int) else row.count
+            table.add_row(Text(f"  {row.name}"), count, f"{row.share:.1%}" if row.share is not None else "")
+    out.print(table)
+    for section in found.sections:
+        if section.caution:
+            warn(section.caution, label="caution:")
+    for warning in (*reading.notes, *reading.warnings):
+        warn(warning, label="note:")
+    if reading.rejects:
+        warn(f"{len(reading.rejects)} record(s) cannot be used; `medtrim data import` lists them")
+    if output is not None:
+        write_description(found, output, name=studies.name)
+        say(f"page → {output}")
+
+
 @data_app.command("cache")
 def cache(
     studies: Annotated[Path, typer.Argument(help="Studies table.")],
@@ -112,7 +165,11 @@ def cache(
         Path | None, typer.Option("-o", "--output", help="Cache folder; STUDIES.cache-SIZE by default.")
     ] = None,
     size: Annotated[int, typer.Option(min=1, help="Side of the square images, pixels.")] = 224,
-    fit: Annotated[str, typer.Option(help="pad keeps the whole image, crop fills the square.")] = "pad",
+    fit: Annotated[
+        str,
+        typer.Option(help="pad keeps the whole image, crop fills the square, lungs cuts frontal films to them."),
+    ] = "pad",
+    equalize: Annotated[bool, typer.Option("--equalize", help="Equalise the histogram.")] = False,
     every_image: Annotated[bool, typer.Option(help="All images of a study, not only the first.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
     strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
@@ -132,6 +189,7 @@ def cache(
             size=size,
             path=folder,
             fit=fit,  # type: ignore[arg-type]
+            equalize=equalize,
             every_image=every_image,
             workers=workers,
             progress=progress,

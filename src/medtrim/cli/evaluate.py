@@ -60,6 +60,9 @@ def evaluate(
     ] = 5,
     probes: Annotated[bool, typer.Option(help="Fit linear probes.")] = True,
     zero_shot: Annotated[bool, typer.Option(help="Classify by prompts.")] = True,
+    merge_reports: Annotated[
+        bool, typer.Option(help="In instance retrieval, count reports with identical text as one.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Studies encoded at once.")] = 64,
     device: Annotated[str, typer.Option(help=devices.HELP)] = devices.AUTO,
     strict: Annotated[bool, typer.Option(help="Exit with an error if a study was left out.")] = False,
@@ -87,6 +90,7 @@ def evaluate(
         min_count=min_count,
         probes=probes,
         zero_shot=zero_shot,
+        merge_reports=merge_reports,
         batch_size=batch_size,
         contradictions=truth.contradictions,
     )

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
+from rich.color import ColorSystem
+from rich.style import Style
 
 from medtrim.cli.console import out, say
 
 if TYPE_CHECKING:
     from medtrim.entities.explain import Explanation, Piece
+    from medtrim.types import Finding
 
 _DISEASE = {
     "present": "bold red underline",
     "uncertain": "bold yellow underline",
     "absent": "green strike",
 }
-_ROLE = {"adjective": "cyan", "direction": "magenta", "cue": "italic reverse"}
+_ROLE = {"adjective": "cyan", "direction": "magenta", "change": "blue", "cue": "italic reverse"}
+_HEAD = tuple(
+    (name, "bold")
+    for name in ("#", "finding", "assertion", "adjectives", "directions", "change", "mm", "decided by")
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +35,9 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    report: Annotated[Path | None, typer.Argument(help="A report (text file); standard input without one.")] = None,
+    report: Annotated[
+        Path | None, typer.Argument(help="A report (text file); - or none reads standard input.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Also write the page here.")] = None,
     ontology: Annotated[
         list[Path] | None, typer.Option(help="YAML laid over the default ontology; may be given several times.")
@@ -43,6 +51,8 @@ def explain(
     from medtrim.types.outputs import check_output
     from medtrim.types.tables import atomic_path
 
+    if report == Path("-"):
+        report = None
     if html is not None:
         check_output(html, report, *(ontology or ()))
     title = "report" if report is None else report.name
@@ -66,27 +76,40 @@ def explain(
 
 
 def _print(explanation: Explanation) -> None:
+    """Write the marked report and its findings, piece by piece: a layout engine takes minutes for a megabyte."""
+    styled = partial(_styled, colour=out.is_terminal)
     for section in explanation.sections:
-        out.print(Text(section.name.upper(), style="bold"))
-        text = Text()
+        parts = [styled(section.name.upper(), "bold"), "\n"]
         for piece in section.pieces:
-            text.append(piece.text, style=_style(piece))
-            for number in piece.opens:
-                text.append(f"[{number}]", style="dim")
-        out.print(text, soft_wrap=True)
-        out.print()
-    table = Table("#", "finding", "assertion", "adjectives", "directions", "decided by")
-    for number, finding in enumerate(explanation.findings, start=1):
-        cue = "; ".join(m.text for m in finding.mentions if m.role == "cue")
-        table.add_row(
-            str(number),
-            Text(finding.disease, style=_DISEASE[finding.assertion]),
-            finding.assertion,
-            Text(", ".join(finding.adjectives), style=_ROLE["adjective"]),
-            Text(", ".join(finding.directions), style=_ROLE["direction"]),
-            Text(cue),
-        )
-    out.print(table)
+            parts.append(styled(piece.text, _style(piece)))
+            parts += [styled(f"[{number}]", "dim") for number in piece.opens]
+        out.file.write("".join([*parts, "\n\n"]))
+    rows = [_row(number, finding) for number, finding in enumerate(explanation.findings, start=1)]
+    widths = [max(len(text) for text, _ in column) for column in zip(_HEAD, *rows, strict=True)]
+    for row in (_HEAD, *rows):
+        cells = [styled(text, style) + " " * (w - len(text)) for (text, style), w in zip(row, widths, strict=True)]
+        out.file.write("  ".join(cells).rstrip() + "\n")
+
+
+def _row(number: int, finding: Finding) -> tuple[tuple[str, str], ...]:
+    cue = "; ".join(m.text for m in finding.mentions if m.role == "cue")
+    return (
+        (str(number), ""),
+        (finding.disease, _DISEASE[finding.assertion]),
+        (finding.assertion, ""),
+        (", ".join(finding.adjectives), _ROLE["adjective"]),
+        (", ".join(finding.directions), _ROLE["direction"]),
+        (finding.change or "", _ROLE["change"]),
+        ("" if finding.size_mm is None else f"{finding.size_mm:g}", ""),
+        (" ".join(cue.split()), ""),
+    )
+
+
+def _styled(text: str, style: str, *, colour: bool) -> str:
+    """`text` with the terminal's codes for `style`, or as it is where the output takes no colour."""
+    if not colour or not style or not text:
+        return text
+    return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
 
 
 def _style(piece: Piece) -> str:

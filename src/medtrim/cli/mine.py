@@ -84,9 +84,9 @@ def mine(
     from medtrim.errors import ConfigError
     from medtrim.mining.reading import read_encoded
     from medtrim.mining.recipe import load_recipe
-    from medtrim.types.outputs import check_output
+    from medtrim.types.outputs import check_table_output
 
-    check_output(output, annotations, config, studies)
+    check_table_output(output, annotations, config, studies)
     lock_outputs(context, output)
     options = {
         "miner": miner,

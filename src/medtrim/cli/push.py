@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 _PERMISSION = (
     "weights may hold traces of the reports and images they were trained on, and a tokenizer that was trained on "
-    "them lists words of the reports in clear: push a model of patient data only with the permission of whoever "
-    "answers for the data"
+    "them lists words of the reports in clear: push a model of patient data only with the permission of those who "
+    "answer for the data"
 )
 
 

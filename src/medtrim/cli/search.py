@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medtrim.cli import devices
-from medtrim.cli.console import lock_outputs, out, progress_bar, quiet_loading, report_rejects, say, warn
+from medtrim.cli.console import lock_outputs, out, printable, progress_bar, quiet_loading, report_rejects, say, warn
 from medtrim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -154,4 +154,4 @@ def _coloured(mark: FindingMark) -> str:
 def _safe(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    return escape(printable(text))

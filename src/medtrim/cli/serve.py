@@ -40,12 +40,20 @@ def serve(
     user_header: Annotated[
         str, typer.Option(help="Header in which your proxy names the user, for the audit trail.")
     ] = "",
+    viewer_url: Annotated[
+        str,
+        typer.Option(
+            help="Address of a study in your own viewer, with {study_id} in it; {patient_id} may be as well."
+        ),
+    ] = "",
     device: Annotated[str, typer.Option(help=devices.HELP)] = devices.AUTO,
 ) -> None:
     """Serve an index as a web page and a JSON API, for this machine unless told otherwise."""
-    from medtrim.search.guard import check_exposure, is_loopback
+    from medtrim.search.guard import check_exposure, check_viewer, is_loopback
 
     check_exposure(host, token or None)
+    if viewer_url:
+        check_viewer(viewer_url)
     if not is_loopback(host) and certificate is None:
         warn("no --certificate: token, reports and images cross the network unencrypted")
     from medtrim.search.admission import Limits
@@ -60,7 +68,7 @@ def serve(
     trail = AuditTrail(audit, user_header=user_header) if audit is not None else None
     searcher = Searcher.open(StudyIndex(index), device=devices.choose_device(device))
     limits = Limits(max_body=max_upload * 2**20, max_buffered=8 * max_upload * 2**20, queued=queue)
-    app = create_app(searcher, token=token or None, limits=limits, audit=trail)
+    app = create_app(searcher, token=token or None, limits=limits, audit=trail, viewer_url=viewer_url)
     shown = f"[{host}]" if ":" in host else host
     address = f"{'https' if certificate else 'http'}://{shown}:{bound.getsockname()[1]}"
     say(f"{len(searcher.index)} studies at {address}  (Ctrl+C ends)")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from medtrim.cli.console import err, lock_outputs, out, progress_bar, report_rejects, say, warn
-from medtrim.types.tables import Progress
 
 if TYPE_CHECKING:
     from medtrim.training import TrainConfig, TrainResult
     from medtrim.training.load import CheckedConfig
     from medtrim.training.preflight import DryRun
+    from medtrim.types.tables import Progress
 
 
 def register(app: typer.Typer) -> None:

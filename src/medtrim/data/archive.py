@@ -13,7 +13,6 @@ from medtrim.data.boundary import UnusableError, cell_text, path_text
 from medtrim.data.layout import Description, Extract
 from medtrim.data.raw import RawRecord
 from medtrim.data.rows import Row, read_rows
-from medtrim.data.table import with_tidy_labels
 from medtrim.data.views import view_name
 from medtrim.errors import TableError
 from medtrim.types.tables import check_columns
@@ -27,8 +26,8 @@ _SAMPLE = 20
 
 def read_archive(
     path: Path, described: Description, *, image_root: Path | None = None, encoding: str = "utf-8"
-) -> list[RawRecord]:
-    """Records of the archive's tables in the folder `path`, or of the one table `path`.
+) -> tuple[list[RawRecord], bool]:
+    """Records of the archive's tables in the folder `path`, or of the one table `path`; whether cells are text.
 
     Image paths are relative to `image_root`, or else to the archive's root.
 
@@ -57,14 +56,7 @@ def read_archive(
         labels = [c for c in table.columns if c not in used and not unwanted.fullmatch(c)]
         record = partial(_record, described=described, labels=labels, split=split, lists=lists, beside=beside)
         records += map(record, table.rows)
-    records = _placed(records, image_root or root, described)
-    # The truth has a type of its own; the other labels get one each.
-    truths = [r.labels.get(TRUTH) for r in records]
-    plain = [replace(r, labels={k: v for k, v in r.labels.items() if k != TRUTH}) for r in records]
-    tidy = with_tidy_labels(plain, textual=textual)
-    if not any(truths):
-        return tidy
-    return [replace(r, labels={**r.labels, TRUTH: truth}) for r, truth in zip(tidy, truths, strict=True)]
+    return _placed(records, image_root or root, described), textual
 
 
 def _root_of(file: Path, described: Description) -> Path:

@@ -35,7 +35,7 @@ def cell_text(value: object) -> str:
     if isinstance(value, bytes | bytearray | memoryview):
         return cell_text(decoded(bytes(value), "utf-8"))
     if isinstance(value, bool | list | tuple | set | Mapping):
-        raise UnusableError(f"cell holds a {_kind(value)}, text expected")
+        raise UnusableError(f"cell holds {_kind(value)}, text expected")
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         return str(int(value))
     text = str(value).strip()
@@ -119,5 +119,5 @@ def file_bytes(path: Path, *, largest: int, what: str = "file") -> bytes:
 
 def _kind(value: Any) -> str:
     if isinstance(value, bool):
-        return "truth value"
-    return "object" if isinstance(value, Mapping) else "list"
+        return "a truth value"
+    return "an object" if isinstance(value, Mapping) else "a list"

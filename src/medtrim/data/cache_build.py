@@ -64,6 +64,7 @@ def update_cache(
     size: int,
     path: Path | str,
     fit: Fit = "pad",
+    equalize: bool = False,
     every_image: bool = False,
     workers: int | None = None,
     progress: Progress = no_progress,
@@ -91,7 +92,7 @@ def update_cache(
     if size < 1 or fit not in FITS:
         raise ConfigError(f"image cache: size {size} must be at least 1 and fit {fit!r} one of {', '.join(FITS)}")
     check_unique((s.study_id for s in studies), table="studies")
-    folder, made = Path(path), CacheFormat(size, fit)
+    folder, made = Path(path), CacheFormat(size, fit, equalize)
     check_output_folder(folder)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +172,13 @@ class _Builder:
             crc = zlib.crc32(content)
             if job.known and same and job.known.source_crc32 == crc:
                 return replace(job.known, source=job.source, source_mtime_ns=stat.st_mtime_ns), None
-            pixels = decode_square(content, self.made.size, fit=self.made.fit, study_id=job.study_id)  # type: ignore[arg-type]
+            pixels = decode_square(
+                content,
+                self.made.size,
+                fit=self.made.fit,  # type: ignore[arg-type]
+                equalize=self.made.equalize,
+                study_id=job.study_id,
+            )
         except FileNotFoundError:
             return ImageError(job.study_id, "image file is missing")
         except OSError as error:
@@ -212,8 +219,7 @@ def _known(folder: Path, made: CacheFormat) -> tuple[dict[tuple[str, int], Cache
     found = read_index(folder)
     if found is not None and found[0] != made:
         raise ConfigError(
-            f"the image cache in {folder} has size {found[0].size} and fit {found[0].fit!r}, "
-            f"not {made.size} and {made.fit!r}: use another folder"
+            f"the image cache in {folder} has {_told(found[0])}, not {_told(made)}: use another folder"
         )
     pixels = folder / PIXELS_NAME
     pixels.touch()
@@ -221,3 +227,7 @@ def _known(folder: Path, made: CacheFormat) -> tuple[dict[tuple[str, int], Cache
     indexed = found[1] if found else []
     entries = {e.key: e for e in [*indexed, *read_journal(folder)] if e.row < complete}
     return entries, complete
+
+
+def _told(made: CacheFormat) -> str:
+    return f"size {made.size} and fit {made.fit!r}" + (", equalised" if made.equalize else "")

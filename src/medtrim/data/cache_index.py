@@ -51,10 +51,11 @@ class CacheEntry:
 
 @dataclass(frozen=True, slots=True)
 class CacheFormat:
-    """How every image of a cache was made: side in pixels, and whether padded or cropped to the square."""
+    """How every image of a cache was made: side in pixels, how it came into the square, whether equalised."""
 
     size: int
     fit: str
+    equalize: bool = False
 
 
 def read_index(folder: Path) -> tuple[CacheFormat, list[CacheEntry]] | None:
@@ -72,7 +73,8 @@ def read_index(folder: Path) -> tuple[CacheFormat, list[CacheEntry]] | None:
         raise TableError(f"{path} is no image cache's index")
     if provenance.config.get("format") != FORMAT:
         raise TableError(f"{path} has format {provenance.config.get('format')}, this version reads {FORMAT}")
-    found = CacheFormat(int(provenance.config["size"]), str(provenance.config["fit"]))
+    made = provenance.config
+    found = CacheFormat(int(made["size"]), str(made["fit"]), bool(made.get("equalize", False)))
     return found, [CacheEntry(**row) for row in table.select(SCHEMA.names).to_pylist()]
 
 
@@ -80,6 +82,7 @@ def write_index(folder: Path, made: CacheFormat, entries: Iterable[CacheEntry]) 
     """Replace the index atomically; from now on readers see these entries."""
     rows = [asdict(entry) for entry in entries]
     config = {"format": FORMAT, "size": made.size, "fit": made.fit}
+    config |= {"equalize": True} if made.equalize else {}
     write_table(
         pa.Table.from_pylist(rows, schema=SCHEMA), folder / INDEX_NAME, Provenance("image-cache", config=config)
     )

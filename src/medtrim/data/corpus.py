@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from medtrim.data.openi import ARCHIVES, read_openi
 from medtrim.data.picture_store import PictureStore
 from medtrim.data.raw import CorpusReading, Patients, RawRecord, SplitSections, assemble
 from medtrim.data.rows import PARQUET, table_suffix
-from medtrim.data.table import read_table_records
+from medtrim.data.table import read_table_records, tidy_labels
 from medtrim.data.text_folder import read_text_folder
 from medtrim.data.views import VIEWS, View, choose_view
 from medtrim.errors import ConfigError, TableError
-from medtrim.types import Provenance, Reject, Study
+from medtrim.types import Provenance, Reject, Study, schemas
+from medtrim.types.tables import iterate_studies, read_table
 
 Layout = str
 NO_IMAGE = "no image was found"
@@ -69,30 +71,35 @@ def read_corpus(
         raise ConfigError(f"view must be one of {', '.join(VIEWS)}, not {view!r}")
     if not path.exists():
         raise TableError(f"{path} does not exist")
-    layout = _detect(path, columns) if layout == "auto" else layout
+    layout = _detect(path, columns, encoding) if layout == "auto" else layout
     root = Path(image_root).absolute() if image_root is not None else None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     empty_reports = labels_only = False
-    records: Sequence[RawRecord]
+    textual = True
+    records: Iterable[RawRecord]
+    if layout == "table" and not columns and _is_studies_table(path):
+        return _finished(_read_studies(path, patients), view, root, reports=False)
     if layout == "openi":
-        records = list(read_openi(path, image_root=root))
+        records, textual = read_openi(path, image_root=root), False
     elif layout == "text":
-        records = list(read_text_folder(path, encoding=encoding))
+        records = read_text_folder(path, encoding=encoding)
     elif layout == "mimic-cxr":
         records, warnings = read_mimic(
             path, report_root=Path(report_root) if report_root else None, encoding=encoding
         )
     elif layout == "table":
-        records = read_table_records(path, columns=columns, patients=patients, encoding=encoding, pictures=pictures)
-        empty_reports = _is_studies_table(path)
+        records, textual = read_table_records(
+            path, columns=columns, patients=patients, encoding=encoding, pictures=pictures
+        )
     else:
         described = load_layout(layout)
-        records = read_archive(path, described, image_root=root, encoding=encoding)
+        records, textual = read_archive(path, described, image_root=root, encoding=encoding)
         notes = (described.note,) if described.note else ()
         labels_only = described.labels_only
         empty_reports = described.empty_reports
     reading = assemble(records, split_sections=split_sections, patients=patients, empty_reports=empty_reports)
+    tidy_labels(reading.studies, textual=textual)
     if not reading.studies and not reading.rejects:
         raise TableError(f"{path} holds no record")
     found = _finished(reading, view, root, reports=not labels_only)
@@ -110,13 +117,38 @@ def _finished(reading: CorpusReading, view: View, root: Path | None, *, reports:
         elif root is None:
             studies.append(chosen)
         else:
-            studies.append(replace(chosen, images=tuple(str(root / image) for image in chosen.images)))
+            studies.append(replace(chosen, images=tuple(os.path.join(root, image) for image in chosen.images)))
     missing = []
     if reports and reading.studies and not any(s.report for s in reading.studies):
         missing.append("no report was found")
     if reading.studies and not any(s.images for s in reading.studies):
         missing.append(NO_IMAGE)
     return CorpusReading(tuple(studies), tuple(rejects), tuple(missing))
+
+
+def _read_studies(path: Path, patients: Patients) -> CorpusReading:
+    """The studies of a table that MedTrim wrote: its cells were looked at when it was made."""
+    table = read_table(path, schemas.STUDIES, table="studies")
+    studies: dict[str, Study] = {}
+    rejects: list[Reject] = []
+    for number, study in enumerate(iterate_studies(table)):
+        patient_id = study.study_id if patients == "study" else study.patient_id or ""
+        reason = ""
+        if not study.study_id:
+            reason = "no study id"
+        elif patients == "required" and not patient_id:
+            reason = "no patient id"
+        elif study.study_id in studies:
+            reason = "duplicate study id"
+        if reason:
+            rejects.append(Reject(study.study_id or "", f"{path.name}:{number}", reason))
+        else:
+            studies[study.study_id] = (
+                study if patient_id == study.patient_id else replace(study, patient_id=patient_id)
+            )
+    if not studies and not rejects:
+        raise TableError(f"{path} holds no record")
+    return CorpusReading(tuple(studies.values()), tuple(rejects))
 
 
 def _is_studies_table(path: Path) -> bool:
@@ -130,13 +162,13 @@ def _is_studies_table(path: Path) -> bool:
     return made is not None and made.kind == "studies"
 
 
-def _detect(path: Path, columns: Mapping[str, str] | None) -> Layout:
+def _detect(path: Path, columns: Mapping[str, str] | None, encoding: str) -> Layout:
     if not path.is_dir() and path.name.lower().endswith(ARCHIVES):
         return "openi"
     if path.is_dir() and is_mimic(path):
         return "mimic-cxr"
     # A mapping by hand means that the table is to be read as the user says.
-    if not columns and (found := detect(path)):
+    if not columns and (found := detect(path, encoding=encoding)):
         return found
     if not path.is_dir():
         if not table_suffix(path):

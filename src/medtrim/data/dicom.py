@@ -56,8 +56,11 @@ def decode_dicom(content: bytes, *, study_id: str, limits: ImageLimits) -> NDArr
         return _square(gray, dataset, study_id, limits)
     except (InvalidDicomError, BytesLengthException) as error:
         raise ImageError(study_id, "malformed DICOM file") from error
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # a RuntimeError too
         raise ImageError(study_id, "DICOM pixels are of a kind that is not read") from error
+    except RuntimeError as error:  # every decoder that is installed has failed
+        hint = "the file is torn, or needs a decoder of medtrim[dicom]"
+        raise ImageError(study_id, f"DICOM pixels cannot be decoded ({hint})") from error
     except _ERRORS as error:
         # pydicom reports a torn or contradictory file by any of these; its text may quote the file's values.
         raise ImageError(study_id, f"DICOM pixels cannot be decoded ({type(error).__name__})") from error
@@ -74,7 +77,7 @@ def header_view(path: Path) -> str:
         codes = dataset.get("ViewCodeSequence") or []
         named = str(dataset.get("ViewPosition") or "")
         return named or (str(codes[0].get("CodeMeaning") or "") if codes else "")
-    except (InvalidDicomError, *_ERRORS):
+    except (InvalidDicomError, BytesLengthException, RuntimeError, *_ERRORS):
         return ""
 
 
@@ -128,7 +131,7 @@ def _check_kind(dataset: Any, study_id: str, limits: ImageLimits) -> None:
 
 def _shown(code: str) -> str:
     """A code of the standard as it is, anything else not at all: the field may hold a name."""
-    return code if len(code) <= 16 and code.isalnum() else "unknown"
+    return code if len(code) <= 8 and code.isalnum() else "unknown"
 
 
 def _pixels(dataset: Any, study_id: str) -> NDArray[np.uint8]:

@@ -15,11 +15,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from medtrim.data.boundary import UnusableError, file_bytes
 from medtrim.data.limits import DEFAULT_LIMITS, TORN_FILE, ImageLimits, check_content, check_shape
+from medtrim.data.lungs import crop_to_lungs, equalized
 from medtrim.data.window import to_uint8
 from medtrim.errors import ConfigError, ImageError
 
-Fit = Literal["pad", "crop"]
-FITS: tuple[Fit, ...] = ("pad", "crop")
+Fit = Literal["pad", "crop", "lungs"]
+FITS: tuple[Fit, ...] = ("pad", "crop", "lungs")
 Gray = NDArray[np.uint8]
 
 # Pillow chooses the decoder by content, and some of its decoders start other programs (EPS runs Ghostscript).
@@ -52,18 +53,21 @@ def load_square(
     size: int,
     *,
     fit: Fit = "pad",
+    equalize: bool = False,
     study_id: str = "",
     limits: ImageLimits = DEFAULT_LIMITS,
 ) -> Gray:
     """The image as uint8 [size size]: what `ImageCache` holds of it, bit for bit.
 
     `pad` scales the long side to `size` and fills up with black, so that nothing of the chest is lost; `crop`
-    scales the short side and cuts the centre out. Neither distorts: a heart's width must stay comparable.
+    scales the short side and cuts the centre out. Neither distorts: a heart's width must stay comparable. `lungs`
+    stretches the rectangle around the lungs (`medtrim.data.lungs`) to the square, for frontal films: zones lie at
+    the same place on each. `equalize` then equalises the histogram.
     """
     study_id = study_id or Path(path).stem
     with strict_decoding():
         content = read_source(path, study_id=study_id, limits=limits)
-        return decode_square(content, size, fit=fit, study_id=study_id, limits=limits)
+        return decode_square(content, size, fit=fit, equalize=equalize, study_id=study_id, limits=limits)
 
 
 @contextmanager
@@ -96,20 +100,31 @@ def decode(content: bytes, *, study_id: str, limits: ImageLimits = DEFAULT_LIMIT
 
 
 def decode_square(
-    content: bytes, size: int, *, fit: Fit = "pad", study_id: str, limits: ImageLimits = DEFAULT_LIMITS
+    content: bytes,
+    size: int,
+    *,
+    fit: Fit = "pad",
+    equalize: bool = False,
+    study_id: str,
+    limits: ImageLimits = DEFAULT_LIMITS,
 ) -> Gray:
     """`load_square` of a file's bytes."""
     if size < 1:
         raise ConfigError(f"image size must be at least 1, not {size}")
     gray = _decode(content, study_id, limits, draft=_DRAFT_MARGIN * size)
     check_content(gray, study_id=study_id)
-    return fit_square(gray, size, fit=fit)
+    return fit_square(gray, size, fit=fit, equalize=equalize)
 
 
-def fit_square(gray: Gray, size: int, *, fit: Fit = "pad") -> Gray:
-    """`gray` [H W] scaled to [size size] with its aspect kept; see `load_square`."""
+def fit_square(gray: Gray, size: int, *, fit: Fit = "pad", equalize: bool = False) -> Gray:
+    """`gray` [H W] scaled to [size size]; see `load_square`."""
     if fit not in FITS:
         raise ConfigError(f"fit must be one of {', '.join(FITS)}, not {fit!r}")
+    if equalize:
+        return equalized(fit_square(gray, size, fit=fit))
+    if fit == "lungs":
+        # Twice the size, so that the cut-out is not scaled up.
+        return crop_to_lungs(fit_square(gray, 2 * size), size)
     height, width = gray.shape
     scale = size / (max if fit == "pad" else min)(height, width)
     new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))

@@ -17,7 +17,7 @@ from medtrim.data.splits import DEFAULT_FRACTIONS, assign_splits, check_splits
 from medtrim.data.views import View
 from medtrim.errors import TableError
 from medtrim.types import Provenance, Reject, Study
-from medtrim.types.outputs import check_output, sole_writer
+from medtrim.types.outputs import check_output, check_table_output, sole_writer
 from medtrim.types.tables import Progress, no_progress, rejects_to_table, studies_to_table, write_table
 
 
@@ -74,7 +74,7 @@ def import_corpus(
     """
     options = options or ImportOptions()
     source, output = Path(source), Path(output)
-    check_output(output, source)
+    check_table_output(output, source)
     check_output(rejects_path(output), source)
     with sole_writer(output, rejects_path(output)):
         reading = read_corpus(

@@ -145,7 +145,7 @@ def load_layout(name: str) -> Description:
     return Description.model_validate(load_yaml(file.read_text(encoding="utf-8"), source=name))
 
 
-def detect(path: Path) -> str:
+def detect(path: Path, *, encoding: str = "utf-8") -> str:
     """The layout whose table `path` is, or whose root folder; empty where it is none's."""
     if path.is_dir():
         return next((name for name in layout_names() if load_layout(name).tables_in(path)), "")
@@ -157,5 +157,5 @@ def detect(path: Path) -> str:
         likely = {name: d for name, d in likely.items() if d.split_of(path) is not None}
     if not likely:
         return ""
-    table = read_rows(path)
+    table = read_rows(path, encoding=encoding)
     return next((name for name, d in likely.items() if d.fits(table)), "")

@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 from medtrim.data.boundary import UnusableError, cell_text, path_text
 from medtrim.data.raw import RawRecord
 from medtrim.data.rows import Row, read_rows
-from medtrim.data.table import with_tidy_labels
 from medtrim.data.text_folder import ReportText, read_text
 from medtrim.data.views import view_name, view_order
 from medtrim.errors import TableError
@@ -97,7 +96,7 @@ def read_mimic(
                 problem=report.problem,
             )
         )
-    return sources.problems + with_tidy_labels(records, textual=True), _warnings(path, sources)
+    return sources.problems + records, _warnings(path, sources)
 
 
 def _warnings(path: Path, sources: _Sources) -> tuple[str, ...]:

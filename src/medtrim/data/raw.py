@@ -116,11 +116,12 @@ def _study(
     if patients == "required" and not patient_id:
         return "no patient id"
     findings, impression = record.findings.strip(), record.impression.strip()
+    unread = 0
     if not findings and not impression and record.text.strip():
         if split_sections is None:
             raise ConfigError("the corpus holds whole reports: pass split_sections to find their sections")
         sections = split_sections(record.text)
-        findings, impression = sections.findings.strip(), sections.impression.strip()
+        findings, impression, unread = sections.findings.strip(), sections.impression.strip(), sections.unread
         if not findings and not impression:
             return "report has neither a findings nor an impression section"
     elif not findings and not impression and not empty_reports:
@@ -141,6 +142,7 @@ def _study(
         impression=impression,
         split=split_name(record.split),
         labels=labels,
+        unread=unread,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +16,7 @@ from medtrim.data.columns import ColumnMap, map_columns
 from medtrim.data.picture_store import PictureStore
 from medtrim.data.raw import Patients, RawRecord
 from medtrim.data.rows import Row, read_rows
-from medtrim.types import schemas
+from medtrim.types import Study, schemas
 
 _IMAGE_SEPARATOR = "|"
 # What counts as a number in a text table: no "007", no "1_000", no digits of other scripts, as Python would take.
@@ -31,19 +31,19 @@ def read_table_records(
     patients: Patients = "required",
     encoding: str = "utf-8",
     pictures: PictureStore | None = None,
-) -> list[RawRecord]:
-    """Records of a table file; see `rows.read_rows` for the formats and `columns.map_columns` for the columns.
+) -> tuple[Iterable[RawRecord], bool]:
+    """Records of a table file, and whether its cells came as text.
 
-    A cell of `images` is a list (Parquet, JSON), or paths with `|` between them; Hugging Face's image columns hold
-    the files themselves, which go to `pictures`. Without a study column, the image's file name without its suffix
-    names the study, or its whole path where file names repeat.
+    See `rows.read_rows` for the formats and `columns.map_columns` for the columns. A cell of `images` is a list
+    (Parquet, JSON), or paths with `|` between them; Hugging Face's image columns hold the files themselves, which
+    go to `pictures`. Without a study column, the image's file name without its suffix names the study, or its
+    whole path where file names repeat.
     """
     table = read_rows(path, encoding=encoding)
     mapping = map_columns(table.columns, columns=columns, patients=patients, table=path.name)
-    records = [record_of(row, mapping, pictures=pictures) for row in table.rows]
-    if "study_id" not in mapping.fields:
-        records = list(_named_by_image(records))
-    return with_tidy_labels(records, textual=not table.typed)
+    records = (record_of(row, mapping, pictures=pictures) for row in table.rows)
+    named = records if "study_id" in mapping.fields else _named_by_image(list(records))
+    return named, not table.typed
 
 
 def record_of(row: Row, mapping: ColumnMap, *, pictures: PictureStore | None = None) -> RawRecord:
@@ -119,19 +119,23 @@ def _named_by_image(records: list[RawRecord]) -> Iterator[RawRecord]:
         yield replace(record, study_id=name)
 
 
-def with_tidy_labels(records: Iterable[RawRecord], *, textual: bool) -> list[RawRecord]:
-    """`records` whose label columns each have one type, so that they fit a Parquet column.
+def tidy_labels(studies: Sequence[Study], *, textual: bool) -> None:
+    """Give each label column of `studies` one type, in place, so that it fits a Parquet column.
 
     Where the cells came as text (`textual`), a column of whole numbers becomes int, one of numbers float;
     "007" stays text. Empty cells are None. A column of several types becomes text.
     """
-    records = list(records)
-    names = dict.fromkeys(name for r in records for name in r.labels)
-    tidy = {name: _tidy([r.labels.get(name) for r in records], textual=textual) for name in names}
-    return [replace(r, labels={name: tidy[name][i] for name in tidy}) for i, r in enumerate(records)]
+    labels = [study.labels for study in studies]
+    for name in dict.fromkeys(name for each in labels for name in each):
+        values = _tidy([each.get(name) for each in labels], textual=textual)
+        for each, value in zip(labels, values, strict=True):
+            if isinstance(each, dict):
+                each[name] = value
 
 
 def _tidy(values: list[object], *, textual: bool) -> list[object]:
+    if any(isinstance(v, list) and v and isinstance(v[0], dict) and "disease" in v[0] for v in values):
+        return values  # findings: their type is the schema's
     empty = [v is None or v != v or (isinstance(v, str) and v.strip().lower() in EMPTY_CELLS) for v in values]
     kept = [v for v, gone in zip(values, empty, strict=True) if not gone]
     if textual and all(isinstance(v, str) for v in kept):

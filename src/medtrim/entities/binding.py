@@ -1,4 +1,4 @@
-"""Binding: which finding a descriptor describes."""
+"""Binding: which finding a descriptor describes, and what a finding takes over from its neighbours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from itertools import accumulate
 from medtrim.entities.heads import Head
 from medtrim.entities.lexicon import DESCRIPTOR, Kind
 from medtrim.entities.matcher import Item
-from medtrim.entities.sharing import Sharer
 from medtrim.entities.tokens import Tokens
 
 _ADJECTIVE, _DIRECTION = int(Kind.ADJECTIVE), int(Kind.DIRECTION)
@@ -17,8 +16,14 @@ _JOIN = _AND | _OR | _COMMA
 _PREPOSITION, _LINK = int(Kind.PREPOSITION), int(Kind.LINK)
 _ANATOMY, _IGNORE, _VERB = int(Kind.ANATOMY), int(Kind.IGNORE), int(Kind.VERB)
 _OPEN, _PARTITIVE, _TREND = int(Kind.OPEN), int(Kind.PARTITIVE), int(Kind.TREND)
-_NEGATION = int(Kind.NEGATION)
+_NEGATION, _NORMAL = int(Kind.NEGATION), int(Kind.NORMAL)
+_PLAIN_NOUN = int(Kind.MEASURE | Kind.ABNORMALITY | Kind.ELSEWHERE)
+_APART = int(Kind.AND | Kind.COMMA | Kind.THE | Kind.OPEN | Kind.PREPOSITION) | DESCRIPTOR
 _LEFT_STOP = int(Kind.NEGATION | Kind.WITH | Kind.EXISTENTIAL)
+
+
+# A finding looks past so many neighbours for a place; a clause that names more is a list, not a description.
+MAX_HOPS = 8
 
 
 @dataclass(slots=True)
@@ -92,7 +97,7 @@ class Binder:
         if right:
             self.after[i] = False
             return right
-        if absorbed or self._describes_an_unknown_noun(i):
+        if absorbed or self._is_of_an_anatomy(i) or self._describes_an_unknown_noun(i):
             return []
         left = self._left(i)
         if left:
@@ -111,13 +116,26 @@ class Binder:
             and not self.items[i].term.directions
         )
 
+    def _is_of_an_anatomy(self, i: int) -> bool:
+        """Whether a descriptor is of an anatomy outside any finding: "angles are sharp", "clear bilaterally"."""
+        item = self.items[i]
+        if i < 2 or self.items[i - 1].end != item.start:
+            return False
+        if item.term.directions:
+            return bool(self.items[i - 1].kinds & _NORMAL)
+        if not self.items[i - 1].kinds & _VERB:
+            return False
+        subject = self.items[i - 2]
+        return bool(subject.kinds & _ANATOMY) and i - 2 not in self.parts and subject.end == self.items[i - 1].start
+
     def _describes_an_unknown_noun(self, i: int) -> bool:
         """Whether an adjective stands before a word that the ontology does not know: "acute process"."""
         item = self.items[i]
         if item.term.directions or item.end >= len(self.tokens):
             return False
         word = self.tokens.words[item.end]
-        known = i + 1 < len(self.items) and self.items[i + 1].start == item.end
+        after = self.items[i + 1] if i + 1 < len(self.items) else item
+        known = after.start == item.end and bool(after.kinds & ~_PLAIN_NOUN)
         predicate = i > 0 and self.items[i - 1].kinds & _VERB and self.items[i - 1].end == item.start
         return word.isalpha() and not known and not predicate
 
@@ -216,3 +234,72 @@ class Binder:
     def _group(self, i: int) -> int:
         """The number of list joints before item `i`: descriptors between two joints form one phrase."""
         return self._joints[i]
+
+
+class Sharer:
+    """Shares the descriptors that a binder has bound."""
+
+    def __init__(self, binder: Binder) -> None:
+        self._binder = binder
+
+    def share(self) -> None:
+        """What a finding has not said of itself it takes from its neighbours in the clause.
+
+        Adjectives before alternatives hold for each ("minimal scarring or atelectasis"). A place holds for what is
+        named after it ("left lower lobe opacity, likely atelectasis") and, behind a list, for all of the list.
+        """
+        count = len(self._binder.heads)
+        for number in range(1, count):
+            if self._joint(number - 1, number) == "or" and not self._binder.absent[number]:
+                self._give(number - 1, number, _ADJECTIVE, after=False)
+        for number in range(1, count):
+            for giver in range(number - 1, max(number - 1 - MAX_HOPS, -1), -1):
+                if not self._in_one_clause(giver, number) or self._give(giver, number, _DIRECTION, after=None):
+                    break
+        for number in range(count - 1, 0, -1):
+            if self._joint(number - 1, number) in ("and", "or"):
+                self._give(number, number - 1, _DIRECTION, after=True)
+
+    def _give(self, giver: int, taker: int, wanted: int, *, after: bool | None) -> bool:
+        """Give `taker` the descriptors of `giver` where it has none of their kind; whether it has any then.
+
+        `after` restricts them to those behind (True) or before (False) the giver's word. What is denied takes no
+        place from what is seen.
+        """
+        mine = self._binder.bound[taker]
+        if any(self._binder.items[i].kinds & wanted for i in mine.items):
+            return True
+        if self._binder.absent[giver] != self._binder.absent[taker]:
+            return False
+        if self._binder.heads[giver].concept.category == "device":
+            return False  # where a tube lies is not where a finding is
+        given = False
+        for i, group in zip(self._binder.bound[giver].items, self._binder.bound[giver].groups, strict=True):
+            if not self._binder.items[i].kinds & wanted or not self._binder.accepts(taker, i):
+                continue
+            if after is None or self._binder.after.get(i, False) == after:
+                mine.items.append(i)
+                mine.groups.append(group)
+                mine.borrowed.add(i)
+                given = True
+        return given
+
+    def _in_one_clause(self, left: int, right: int) -> bool:
+        a, b = self._binder.heads[left], self._binder.heads[right]
+        return self._binder.clauses[a.index] == self._binder.clauses[b.index]
+
+    def _joint(self, left: int, right: int) -> str:
+        """How two heads are joined: "or", "and" (also side by side), "far" in one clause, or "" in two."""
+        a, b = self._binder.heads[left], self._binder.heads[right]
+        if self._binder.clauses[a.index] != self._binder.clauses[b.index]:
+            return ""
+        joint = "and"
+        for j in range(a.index + 1, b.index):
+            kinds = self._binder.items[j].kinds
+            if j in self._binder.parts:
+                continue
+            if kinds & _OR and not kinds & _LINK:
+                joint = "or" if joint != "far" else joint
+            elif not kinds & _APART:
+                joint = "far"
+        return joint

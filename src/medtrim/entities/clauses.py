@@ -9,7 +9,7 @@ _HARD = int(Kind.BREAK)
 _LINK = int(Kind.LINK)
 _EXISTENTIAL = int(Kind.EXISTENTIAL)
 _JOIN = int(Kind.COMMA | Kind.AND)
-_SUBJECT = int(Kind.THE | Kind.PRONOUN | Kind.NEGATION | Kind.ANATOMY)
+_SUBJECT = int(Kind.THE | Kind.PRONOUN | Kind.NEGATION | Kind.ANATOMY | Kind.DIRECTION)
 _VERB = int(Kind.VERB)
 _CONTENT = int(Kind.FINDING | Kind.ANATOMY | Kind.CHANGE)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from medtrim.entities.ontology import Ontology
 from medtrim.entities.recognizer import Recognizer
@@ -83,7 +85,8 @@ class BatchRecognizer:
             self._short[text] = (tuple(units[first:]), tuple(shifts[first:]))
 
     def _read(self, unit: str) -> int:
-        number = self._store.add(unit, self.recognizer.unit_findings(unit))
+        findings, told = self.recognizer.read_unit(unit)
+        number = self._store.add(unit, findings, told=told)
         self._units[unit] = number
         if self.recognizer.goes_on(unit):
             self._loose.add(number)
@@ -113,6 +116,8 @@ class BatchRecognizer:
             store.lists.take(column(store.adjectives)[findings]),
             store.lists.take(column(store.directions)[findings]),
             mention_lists,
+            _nullable(store.strings.take(column(store.change)[findings])),
+            _measured(np.array(store.size_mm, dtype=np.float64)[findings]),
         ]
         found_before = np.concatenate([np.zeros(1, np.int32), np.cumsum(per_unit, dtype=np.int32)])
         study_ends = found_before[ends[1::2]]
@@ -120,7 +125,17 @@ class BatchRecognizer:
             pa.array(np.concatenate([np.zeros(1, np.int32), study_ends])),
             pa.StructArray.from_arrays(finding_columns, fields=list(schemas.FINDING)),
         )
-        return pa.RecordBatch.from_arrays([ids, finding_lists], schema=schemas.ANNOTATIONS)
+        told = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.array(store.told, np.int64)[units])])
+        read = pa.array(np.diff(told[ends[1::2]], prepend=0) > 0)
+        return pa.RecordBatch.from_arrays([ids, finding_lists, read], schema=schemas.ANNOTATIONS)
+
+
+def _nullable(words: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(words, ""), pa.scalar(None, pa.string()), words)
+
+
+def _measured(sizes: npt.NDArray[np.float64]) -> pa.Array:
+    return pa.array(sizes, from_pandas=True)
 
 
 def _offsets(counts: Ints) -> pa.Array:

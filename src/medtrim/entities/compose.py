@@ -14,7 +14,9 @@ from medtrim.entities.tokens import Tokens
 _NOT, _UNABLE, _PERCEIVED, _EXCLUDE = int(Kind.NOT), int(Kind.UNABLE), int(Kind.PERCEIVED), int(Kind.EXCLUDE)
 _MEASURE, _PARTIAL, _NON, _COMPARED = int(Kind.MEASURE), int(Kind.PARTIAL), int(Kind.NON), int(Kind.COMPARED)
 _NEGATION, _OR, _FINDING = int(Kind.NEGATION), int(Kind.OR), int(Kind.FINDING)
+_CHANGE, _ANATOMY = int(Kind.CHANGE), int(Kind.ANATOMY)
 _RESOLVED = int(Kind.RESOLVED | Kind.RESOLVED_AFTER)
+_CHANGED = _MEASURE | _RESOLVED | _COMPARED
 _TRIGGERS = _NOT | _UNABLE | _PARTIAL | _NON | _NEGATION | _OR | _RESOLVED
 # Nothing else may stand between the words of one cue.
 _STOP = int(
@@ -25,6 +27,7 @@ MAX_NOUN_GAP = 4
 
 _HEDGED = Term(kinds=int(Kind.HEDGE | Kind.HEDGE_AFTER))
 _UNSEEN = Term(kinds=int(Kind.NEGATION | Kind.NEGATION_AFTER))
+_UNSEEN_NOW = Term(kinds=_UNSEEN.kinds | _COMPARED, compared="resolved")
 _INERT = Term(kinds=int(Kind.PSEUDO_NEGATION))
 _UNCHANGED = Term(kinds=int(Kind.PSEUDO_NEGATION | Kind.COMPARED), compared="unchanged")
 _PARTLY = Term(kinds=int(Kind.PARTITIVE | Kind.COMPARED), compared="partially resolved")
@@ -37,7 +40,9 @@ def compose(items: list[Item], tokens: Tokens) -> list[Item]:
     kinds = 0
     for item in items:
         kinds |= item.kinds
-    if not kinds & _TRIGGERS:
+    joins = kinds & (_NOT | _UNABLE) and kinds & (_EXCLUDE | _PERCEIVED | _CHANGED)
+    joins = joins or (kinds & (_NEGATION | _PARTIAL) and kinds & (_MEASURE | _RESOLVED))
+    if not joins and not kinds & _NON and "/" not in tokens.words:
         return items
     out: list[Item] = []
     i = 0
@@ -88,12 +93,12 @@ def _denied_verb(items: list[Item], i: int) -> tuple[Term, int] | None:
         return _HEDGED, last
     if not items[i].kinds & _NOT:
         return None
-    last = _ahead(items, i, _PERCEIVED | _MEASURE | _RESOLVED | _COMPARED, MAX_GAP)
+    last = _ahead(items, i, _PERCEIVED | _CHANGED, MAX_GAP)
     if last is None:
         return None
     kinds = items[last].kinds
     if kinds & _PERCEIVED and not kinds & _MEASURE:
-        return _UNSEEN, last
+        return (_UNSEEN_NOW if items[i].term.compared else _UNSEEN), last
     return (_UNCHANGED if kinds & _MEASURE and not items[last].term.compared else _INERT), last
 
 
@@ -102,10 +107,19 @@ def _denied_change(items: list[Item], i: int) -> tuple[Term, int] | None:
     last = _ahead(items, i, _MEASURE | int(Kind.RESOLVED), MAX_NOUN_GAP)
     if last is None:
         return None
+    if items[last].kinds & _CHANGE and _is_of_an_anatomy(items, last):
+        return None  # "no enlargement of the heart"
     nxt = last + 1
     if nxt < len(items) and items[nxt].start == items[last].end and items[nxt].kinds & (_FINDING | DESCRIPTOR):
         return None
     return (_INERT if items[last].term.compared else _UNCHANGED), last
+
+
+def _is_of_an_anatomy(items: list[Item], change: int) -> bool:
+    for item in items[change + 1 :]:
+        if item.kinds & (_FINDING | _ANATOMY):
+            return not item.kinds & _FINDING
+    return False
 
 
 def _ahead(items: list[Item], i: int, wanted: int, gap: int) -> int | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+
+import pyarrow as pa
 
 from medtrim.entities.lexicon import DESCRIPTOR, Kind
 from medtrim.entities.matcher import Item, find_matches, resolve_overlaps
@@ -13,6 +15,15 @@ from medtrim.entities.reader import SentenceReader
 from medtrim.entities.tokens import Tokens, split_sentences, tokenize
 from medtrim.types import Study
 
+UNREAD = pa.schema(
+    [
+        ("study_id", pa.string()),
+        ("read", pa.bool_()),
+        ("characters", pa.int64()),
+        ("known", pa.float64()),
+        ("unknown", pa.list_(pa.string())),
+    ]
+)
 _NEAR = int(Kind.FINDING | Kind.CHANGE | DESCRIPTOR)
 # Words of the language rather than of radiology.
 _STOP = frozenset(
@@ -49,6 +60,55 @@ class Coverage:
     words: int
     known: int
     unknown: tuple[UnknownPhrase, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What a report says that the ontology does not know.
+
+    `words` are its unknown words in order of appearance, each once; `known` is the share of its words that are
+    known, stop words included: far below a half, the report is in another language.
+    """
+
+    words: tuple[str, ...]
+    known: float
+
+
+def unknown_words(texts: Iterable[str], reader: SentenceReader) -> Unread:
+    """The words of `texts` that are part of no phrase of the ontology."""
+    unknown: dict[str, None] = {}
+    count = known = 0
+    for text in texts:
+        for span in split_sentences(text):
+            tokens = tokenize(text[span.start : span.end])
+            matched = {k for item in find_matches(tokens, reader.lexicon) for k in range(item.start, item.end)}
+            for k, word in enumerate(tokens.words):
+                if not word.isalpha():
+                    continue
+                count += 1
+                if k in matched or word in _STOP:
+                    known += 1
+                else:
+                    unknown[word] = None
+    return Unread(tuple(unknown), known / count if count else 0.0)
+
+
+def unread_table(studies: Iterable[Study], unread: Collection[str], ontology: Ontology) -> pa.Table:
+    """What was not read: one row a study whose report was not, or of whose report a part stands in no section.
+
+    `characters` counts that part; `known` is the share of the words that are known, `unknown` lists the others,
+    both only where nothing was read.
+    """
+    reader, wanted = SentenceReader(ontology), frozenset(unread)
+    rows: list[tuple[str, bool, int, float | None, list[str]]] = []
+    for study in studies:
+        if study.study_id in wanted:
+            said = unknown_words((study.findings, study.impression), reader)
+            rows.append((study.study_id, False, study.unread, said.known, list(said.words)))
+        elif study.unread:
+            rows.append((study.study_id, True, study.unread, None, []))
+    columns = zip(*rows, strict=True) if rows else [[] for _ in UNREAD]
+    return pa.table([pa.array(list(c), f.type) for c, f in zip(columns, UNREAD, strict=True)], schema=UNREAD)
 
 
 def measure_coverage(

@@ -11,6 +11,7 @@ from medtrim.entities.ontology import Composition, Concept, Ontology
 _FINDING, _ANATOMY, _CHANGE, _NORMAL = int(Kind.FINDING), int(Kind.ANATOMY), int(Kind.CHANGE), int(Kind.NORMAL)
 _THROUGH_RIGHT = DESCRIPTOR | int(Kind.THE | Kind.PREPOSITION | Kind.CHANGE)
 _STOP_LEFT = int(Kind.FINDING | Kind.COMMA | Kind.WITH | Kind.BREAK | Kind.EXISTENTIAL)
+_IGNORE = int(Kind.IGNORE)
 _ELSEWHERE, _THE, _PREPOSITION = int(Kind.ELSEWHERE), int(Kind.THE), int(Kind.PREPOSITION)
 # Findings of these categories are looked for in the chest alone; bones and soft tissue are everywhere.
 _CHEST = frozenset({"lung", "pleura", "vessels", "heart", "mediastinum"})
@@ -48,8 +49,8 @@ def _is_elsewhere(items: list[Item], at: int) -> bool:
     before = at - 1
     while before >= 0 and items[before].end == items[before + 1].start and items[before].kinds & DESCRIPTOR:
         before -= 1
-    if before >= 0 and items[before].kinds & _ELSEWHERE and items[before].end == items[before + 1].start:
-        return True
+    if before >= 0 and items[before].kinds & _ELSEWHERE and items[before + 1].start - items[before].end <= 1:
+        return True  # "gallbladder wall edema": a word in between may be unknown
     of = False
     for i in range(at + 1, len(items)):
         kinds = items[i].kinds
@@ -58,7 +59,7 @@ def _is_elsewhere(items: list[Item], at: int) -> bool:
         if kinds & _ELSEWHERE:
             return of or items[i - 1].kinds & _THE > 0
         of = of or bool(kinds & _PREPOSITION)
-        if not kinds & (DESCRIPTOR | _THE) and not (kinds & _PREPOSITION and i == at + 1):
+        if not kinds & (DESCRIPTOR | _THE | _IGNORE) and not (kinds & _PREPOSITION and i == at + 1):
             return False
     return False
 

@@ -59,6 +59,7 @@ class Kind(IntFlag):
     ABNORMALITY = 1 << 40
     ELSEWHERE = 1 << 41
     COMPARED = 1 << 42
+    STATING = 1 << 43
 
 
 DESCRIPTOR = int(Kind.ADJECTIVE | Kind.DIRECTION)
@@ -67,6 +68,7 @@ _PUNCTUATION = {
     ",": Kind.COMMA,
     ";": Kind.BREAK,
     ":": Kind.COLON,
+    "=": Kind.COLON,
     "/": Kind.OR,
     "(": Kind.OPEN,
     ")": Kind.OPEN,

@@ -146,6 +146,12 @@ def load_ontology(*overlays: Path | str) -> Ontology:
     Raises:
         OntologyError: a file has unknown keys, names a concept that does not exist, or parents form a cycle.
         ConfigError: a file cannot be read as YAML.
+
+    Examples:
+        >>> import medtrim
+        >>> ontology = medtrim.load_ontology()
+        >>> "pleural effusion" in ontology.concepts, ontology.descriptors["left"].kind
+        (True, 'side')
     """
     if not overlays:
         return _default()

@@ -20,6 +20,7 @@ _SECTIONS: dict[str, frozenset[str] | None] = {
     "cues": None,
     "profiles": frozenset({"takes", "shares"}),
     "axes": None,
+    "languages": None,
     "comparisons": frozenset({"terms", "remove"}),
 }
 _PLAIN = ("name", "version", "ignore", "spelled", "elsewhere", "compositions", "discard")
@@ -62,6 +63,7 @@ CUES = (
     "non",
     "bounding",
     "abnormality",
+    "stating",
 )
 
 

@@ -84,7 +84,8 @@ class _Reach:
         return max(self.negation, self.past, self.asked, self.doubt, self.offered) >= 0
 
     def _ends_list(self, join: int) -> bool:
-        return self.verb_since or states_anew(self.items, self.clauses, join, self.words)
+        doubted = max(self.negation, self.past, self.asked) < 0
+        return self.verb_since or states_anew(self.items, self.clauses, join, self.words, doubted=doubted)
 
     def begin(self, i: int) -> None:
         """Begin the reach of the cue at `i`, if it is one."""
@@ -101,6 +102,8 @@ class _Reach:
             self.past = i
         if kinds & _HYPOTHETICAL and not kinds & _NEGATION:
             self.asked = i
+        if kinds & (_INTERPRETATION | _HEDGE) and i and self.items[i - 1].kinds & _COMMA and self.found_since:
+            self.negation = -1  # "no congestion, raising the possibility of pneumonia"
         if kinds & _INTERPRETATION:
             self.offered = i
             self.found_since = self.found_since and self.negation >= 0
@@ -215,6 +218,8 @@ def _reached_back(items: list[Item], clauses: list[int], cue: int, verdicts: dic
         elif found:
             if not kinds & (_MODIFIER | _THE):
                 break
-        elif kinds & _BACK_STOP or (items[cue].kinds & _NORMAL and not kinds & _VERB):
+        elif kinds & _BACK_STOP or (
+            items[cue].kinds & _NORMAL and not items[cue].kinds & _AFTER and not kinds & _VERB
+        ):
             break
     return found

@@ -32,28 +32,27 @@ class Recognizer:
 
     def annotate(self, study: Study) -> Annotation:
         """The findings of a study's two sections, in order of appearance. Never raises on text."""
-        return Annotation(
-            study.study_id,
-            self.annotate_text(study.findings, section="findings")
-            + self.annotate_text(study.impression, section="impression"),
-        )
+        findings: list[Finding] = []
+        read = False
+        for section in ("findings", "impression"):
+            text: str = getattr(study, section)
+            for unit in self._units(text):
+                findings += self._findings(text, unit, section)
+                read = read or self._tells(text, unit)
+        return Annotation(study.study_id, tuple(findings), read)
 
     def annotate_text(self, text: str, section: str = "findings") -> tuple[Finding, ...]:
         """The findings of one section's text; offsets are into `text`."""
-        return tuple(
-            Finding(
-                found.disease,
-                found.assertion,
-                found.adjectives,
-                found.directions,
-                tuple(
-                    Mention(section, span.start + p.start, span.start + p.end, _cut(text, span, p), p.role)
-                    for p in found.places
-                ),
-            )
-            for span in self.units(text)
-            for found in self.unit_findings(text[span.start : span.end])
-        )
+        return tuple(found for unit in self._units(text) for found in self._findings(text, unit, section))
+
+    def is_read(self, text: str) -> bool:
+        """Whether a section names a finding beyond tubes, lines and surgery, or states that something is normal.
+
+        >>> recognizer = Recognizer()
+        >>> recognizer.is_read("The lungs are clear."), recognizer.is_read("Right PICC in place.")
+        (True, False)
+        """
+        return any(self._tells(text, unit) for unit in self._units(text))
 
     def goes_on(self, sentence: str) -> bool:
         """Whether `sentence` is about the finding before it."""
@@ -62,34 +61,59 @@ class Recognizer:
         reading = self._reading(sentence)
         return reading.refers or reading.loose is not None
 
-    def units(self, text: str) -> list[Span]:
-        """The pieces of `text` that are read on their own: sentences, each with those that go on about it."""
-        spans: list[Span] = []
-        joined = 0
-        for span in split_sentences(text):
-            if spans and joined < self.max_joined and self.goes_on(text[span.start : span.end]):
-                spans[-1] = Span(spans[-1].start, span.end)
-                joined += 1
-            else:
-                spans.append(span)
-                joined = 0
-        return spans
+    def read_unit(self, unit: str) -> tuple[tuple[SentenceFinding, ...], bool]:
+        """The findings of a sentence with those that go on about it (offsets into `unit`); whether it was read."""
+        spans = split_sentences(unit)
+        return (self._read_unit(unit, spans), self._tells(unit, spans)) if spans else ((), False)
 
-    def unit_findings(self, unit: str) -> tuple[SentenceFinding, ...]:
-        """The findings of a unit, offsets relative to it."""
-        first, *rest = split_sentences(unit)
-        if not rest:
-            return self._reading(unit).findings
-        findings = list(self._reading(unit[first.start : first.end]).findings)
-        for span in rest:
-            reading = self._reading(unit[span.start : span.end])
-            before = findings[-1] if findings and findings[-1].assertion != "absent" else None
-            if reading.loose is not None:
+    def _units(self, text: str) -> list[list[Span]]:
+        """The pieces of `text` that are read on their own: sentences, each with those that go on about it."""
+        units: list[list[Span]] = []
+        for span in split_sentences(text):
+            follows = bool(units) and len(units[-1]) <= self.max_joined
+            if follows and self.goes_on(text[span.start : span.end]):
+                units[-1].append(span)
+            else:
+                units.append([span])
+        return units
+
+    def _tells(self, text: str, unit: list[Span]) -> bool:
+        return any(self._reading(text[span.start : span.end]).told for span in unit)
+
+    def _findings(self, text: str, unit: list[Span], section: str) -> list[Finding]:
+        begin = unit[0].start
+        return [
+            Finding(
+                found.disease,
+                found.assertion,
+                found.adjectives,
+                found.directions,
+                tuple(
+                    Mention(section, begin + p.start, begin + p.end, text[begin + p.start : begin + p.end], p.role)
+                    for p in found.places
+                ),
+                found.change,
+                found.size_mm,
+            )
+            for found in self._read_unit(text, unit)
+        ]
+
+    def _read_unit(self, text: str, unit: list[Span]) -> tuple[SentenceFinding, ...]:
+        """The findings of the sentences `unit` of `text`; offsets are from where the first of them begins."""
+        begin = unit[0].start
+        if len(unit) == 1:
+            return self._reading(text[begin : unit[0].end]).findings
+        findings: list[SentenceFinding] = []
+        for number, span in enumerate(unit):
+            shift = span.start - begin
+            reading = self._reading(text[span.start : span.end])
+            before = findings[-1] if number and findings and findings[-1].assertion != "absent" else None
+            if number and reading.loose is not None:
                 if before is not None:
-                    findings[-1] = self._joined(before, reading.loose, span.start)
+                    findings[-1] = self._joined(before, reading.loose, shift)
                 continue
             for found in reading.findings:
-                moved = replace(found, places=_moved(found.places, span.start))
+                moved = replace(found, places=_moved(found.places, shift))
                 findings.append(moved if before is None else self._placed(moved, before))
         return tuple(findings)
 
@@ -107,9 +131,11 @@ class Recognizer:
         takes = self.ontology.concepts[finding.disease.removeprefix(DIFFERENTIAL)].takes
         kinds = {d: self.ontology.descriptors[d].kind for d in loose.directions}
         directions = [d for d in loose.directions if kinds[d] in takes or (takes and kinds[d] == "place")]
-        places = _moved(tuple(p for p in loose.places if p.role == "adjective" or directions), shift)
+        places = _moved(tuple(p for p in loose.places if p.role != "direction" or directions), shift)
         return replace(
             finding,
+            assertion="absent" if loose.assertion == "absent" else finding.assertion,
+            change=loose.change or finding.change,
             adjectives=tuple(sorted({*finding.adjectives, *loose.adjectives})),
             directions=tuple(sorted({*finding.directions, *directions})),
             places=finding.places + places,
@@ -126,7 +152,3 @@ class Recognizer:
 
 def _moved(places: tuple[Place, ...], shift: int) -> tuple[Place, ...]:
     return tuple(Place(p.start + shift, p.end + shift, p.role) for p in places)
-
-
-def _cut(text: str, span: Span, place: Place) -> str:
-    return text[span.start + place.start : span.start + place.end]

@@ -17,6 +17,7 @@ _END = _COMMA | _AND | _WITH | _OPEN | _BREAK
 _FINDING, _ANATOMY, _CHANGE, _BOUNDING = (
     int(Kind.FINDING), int(Kind.ANATOMY), int(Kind.CHANGE), int(Kind.BOUNDING)
 )  # fmt: skip
+_STATING = int(Kind.STATING)
 _COMPARED, _VERB, _PERCEIVED = int(Kind.COMPARED), int(Kind.VERB), int(Kind.PERCEIVED)
 _DETERMINER, _EXISTENTIAL = int(Kind.THE), int(Kind.EXISTENTIAL)
 _AUXILIARY = frozenset(
@@ -25,17 +26,18 @@ _AUXILIARY = frozenset(
 _DEFINITE = frozenset({"the", "this", "these", "that", "those", "his", "her"})
 
 
-def states_anew(items: list[Item], clauses: list[int], join: int, words: list[str]) -> bool:
+def states_anew(items: list[Item], clauses: list[int], join: int, words: list[str], *, doubted: bool) -> bool:
     """Whether the list entry after the item `join` is a statement of its own.
 
-    An "or" further on closes a denied list ("no effusion, small pneumothorax or mass") unless the entry says by a
-    determiner, a comparison or a predicate that it is there.
+    Of a list that is `doubted` rather than denied, entries are as described as of any other: only what is plainly
+    stated ends it. An "or" further on closes a denied list ("no effusion, small pneumothorax or mass") unless the
+    entry says by a determiner, a comparison or a predicate that it is there.
     """
     if join + 1 < len(items) and items[join + 1].kinds & _OR:
         return False
     last = _end_of_entry(items, clauses, join)
     weak, strong = _evidence(items, join + 1, last, words)
-    if strong or not weak:
+    if strong or not weak or doubted:
         return strong
     return not any(items[i].kinds & _OR for i in _rest(items, clauses, join))
 
@@ -67,10 +69,10 @@ def _evidence(items: list[Item], first: int, last: int, words: list[str]) -> tup
     for i in range(first, last):
         item = items[i]
         kinds = item.kinds
-        if kinds & _COMPARED and item.term.compared != "new":
+        if kinds & _STATING or (kinds & _COMPARED and item.term.compared != "new"):
             strong = True
         elif kinds & _COMPARED:
-            pass
+            pass  # "no effusion, new consolidation or pneumothorax"
         elif (kinds & _DETERMINER and not noun and words[item.start] in _DEFINITE) or kinds & _EXISTENTIAL:
             strong = True
         elif kinds & _VERB:

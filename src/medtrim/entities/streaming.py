@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from medtrim.entities.corpus import BATCH_SIZE, REPORTS
-from medtrim.types import Provenance, Reject, schemas
+from medtrim.types import Provenance, Reject, Study, schemas
 
 
 class StudyStream:
@@ -51,6 +51,12 @@ class StudyStream:
             first += batch.num_rows
             whole = pa.RecordBatch.from_arrays([columns[name] for name in REPORTS.names], schema=REPORTS)
             yield whole.filter(pa.array(usable, pa.bool_()))
+
+    def studies(self) -> Iterator[Study]:
+        """The usable reports as studies, in their order; the table is read anew."""
+        for batch in StudyStream(self._path).batches():
+            for row in batch.to_pylist():
+                yield Study(row["study_id"], "", findings=row["findings"], impression=row["impression"])
 
     def _usable(self, columns: dict[str, pa.Array], first: int) -> list[bool]:
         usable: list[bool] = []

@@ -12,6 +12,8 @@ _TOKEN = re.compile(
     r"[^\W\d_]+|\d+(?:[.,]\d+)*|_{3,}|\[\*\*[^\[\]]{0,120}\*\*\]|<[/a-zA-Z][^<>]{0,80}>|\\[a-z]{1,20}-?\d{0,6}|[^\w\s]|_"
 )
 # Soft hyphens and characters of no width stand inside words without parting them.
+_HYPHENS = frozenset("-‐–")
+_MARKS = frozenset("[_<\\")
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
 _WIDE_TOKEN = re.compile(rf"[^\W\d_]+(?:[{_INVISIBLE}]+[^\W\d_]+)+|" + _TOKEN.pattern)
 _DROP_INVISIBLE = {ord(c): None for c in _INVISIBLE}
@@ -27,6 +29,7 @@ _BOUNDARY = re.compile(
     r"|<(?:br|/?p|/?li|/?ul|/?ol|/?div|/?tr|/?td|/?h[1-6])\b[^<>]{0,80}>"
     r"|\\(?:par|line)\b"
     r"|[•▪◦]\s*"
+    r"|\*(?<!\*\*)\s+"
 )
 _ABBREVIATIONS = ("vs", "dr", "mr", "mrs", "approx", "e.g", "i.e", "eg", "ie", "cf")
 # Shortened descriptors: no end of a sentence where a small letter or a lone capital follows ("Mod. R effusion").
@@ -89,19 +92,23 @@ def tokenize(text: str) -> Tokens:
     for match in (_TOKEN if plain else _WIDE_TOKEN).finditer(text):
         word = match.group()
         start, end = match.span()
-        first = word[0]
-        if first == "-" or first == "‐" or first == "–":
+        if end - start > 1:
+            first = word[0]
+            if first in "xX":
+                if _MASK_WORD.match(word):
+                    word = ""
+            elif first in _MARKS:
+                word = ""
+            elif not plain and not word.isascii():
+                word = unicodedata.normalize("NFKC", word.translate(_DROP_INVISIBLE))
+        elif word in _HYPHENS:
             if start > 0 and end < len(text) and text[start - 1].isalnum() and text[end].isalnum():
                 continue
-        elif first == "’":
+        elif word in "LR":
+            if _stands_alone(text, start, end):
+                word = "left" if word == "L" else "right"
+        elif word == "’":
             word = "'"
-        elif end - start == 1:
-            if first in "LR" and _stands_alone(text, start, end):
-                word = "left" if first == "L" else "right"
-        elif first in "<\\" or (len(word) > 2 and (first in "[_" or (first in "xX" and _MASK_WORD.match(word)))):
-            word = ""
-        elif not plain and not word.isascii():
-            word = unicodedata.normalize("NFKC", word.translate(_DROP_INVISIBLE))
         words.append(word.lower())
         starts.append(start)
         ends.append(end)

@@ -5,6 +5,7 @@ A corpus is then annotated by looking sentences up and gathering columns, withou
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -61,6 +62,8 @@ class UnitStore:
         self.mention_start = array("i", [0])
         self.disease, self.assertion = array("i"), array("i")
         self.adjectives, self.directions = array("i"), array("i")
+        self.change, self.size_mm = array("i"), array("d")
+        self.told = array("b")
         self.start, self.end, self.text, self.role = array("i"), array("i"), array("i"), array("i")
         self.strings: Codes[str] = Codes(_strings)
         self.lists: Codes[tuple[str, ...]] = Codes(_string_lists)
@@ -69,13 +72,16 @@ class UnitStore:
     def __len__(self) -> int:
         return len(self.finding_start) - 1
 
-    def add(self, unit: str, findings: tuple[SentenceFinding, ...]) -> int:
-        """Keep the findings of `unit`; returns its number."""
+    def add(self, unit: str, findings: tuple[SentenceFinding, ...], *, told: bool) -> int:
+        """Keep the findings of `unit` and whether it was read; returns its number."""
+        self.told.append(told)
         for found in findings:
             self.disease.append(self.strings.code(found.disease))
             self.assertion.append(self.strings.code(found.assertion))
             self.adjectives.append(self.lists.code(found.adjectives))
             self.directions.append(self.lists.code(found.directions))
+            self.change.append(self.strings.code(found.change or ""))
+            self.size_mm.append(math.nan if found.size_mm is None else found.size_mm)
             for place in found.places:
                 self.start.append(place.start)
                 self.end.append(place.end)

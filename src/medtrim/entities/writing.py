@@ -23,14 +23,11 @@ _Write = Callable[[list[pa.RecordBatch], int], list[pa.RecordBatch]]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How many reports were annotated, their findings by assertion, and how many reports nothing was read in.
-
-    The last are not known to be normal: the score can only take them for it.
-    """
+    """How many reports were annotated, their findings by assertion, and the studies whose report was not read."""
 
     reports: int
     findings: Mapping[str, int]
-    silent: int = 0
+    unread: tuple[str, ...] = ()
 
 
 def annotations_provenance(ontology: Ontology) -> Provenance:
@@ -59,13 +56,14 @@ def write_annotations(
     schema = schemas.ANNOTATIONS.with_metadata(annotations_provenance(ontology).to_metadata())
     counts: dict[str, int] = dict.fromkeys(ASSERTIONS, 0)
     waiting: list[pa.RecordBatch] = []
-    rows = done = silent = 0
+    unread: list[str] = []
+    rows = done = 0
     with partial_path(path) as part, _opened(part, path, schema) as write:
         for batch in batches:
             waiting.append(batch)
             rows += batch.num_rows
             done += batch.num_rows
-            silent += pc.sum(pc.equal(pc.list_value_length(batch.column(1)), 0)).as_py() or 0
+            unread += batch.column(0).filter(pc.invert(batch.column(2))).to_pylist()
             assertions = pc.struct_field(pc.list_flatten(batch.column(1)), "assertion")
             for row in pc.value_counts(assertions).to_pylist():
                 counts[row["values"]] += row["counts"]
@@ -75,7 +73,7 @@ def write_annotations(
             progress(done, total)
         if rows:
             write(waiting, rows)
-    return Written(done, counts, silent)
+    return Written(done, counts, tuple(unread))
 
 
 @contextmanager

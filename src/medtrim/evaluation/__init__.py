@@ -1,7 +1,7 @@
 """Evaluation of an aligned model: retrieval and classification metrics with confidence intervals."""
 
 from medtrim.evaluation.bootstrap import PatientBootstrap
-from medtrim.evaluation.compare import Difference, compare, left_out, write_comparison
+from medtrim.evaluation.compare import Difference, compare, compare_seeds, left_out, write_comparison
 from medtrim.evaluation.embed import (
     Embeddings,
     embed_images,
@@ -33,6 +33,7 @@ __all__ = [
     "Reference",
     "annotations_of_column",
     "compare",
+    "compare_seeds",
     "embed_images",
     "embed_studies",
     "embed_texts",

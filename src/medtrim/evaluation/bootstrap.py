@@ -1,8 +1,9 @@
 """Patient-level bootstrap: patients are drawn with replacement, and with a patient all of its studies.
 
 Nothing is ranked again: a resample is a weight for each patient, and every statistic is computed from weighted sums
-over studies. Two evaluations with the same patients, seed and number of resamples use the same weights, so the
-difference of their replicates is a paired bootstrap.
+over studies, as queries and, in retrieval, as parts of the gallery (`evaluation.gallery`). Two evaluations with the
+same patients, seed and number of resamples use the same weights, so the difference of their replicates is a paired
+bootstrap.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Integer
 
 from medtrim.errors import ConfigError, TableError
+from medtrim.evaluation.gallery import GalleryEffect
 
 Replicates = Float64[np.ndarray, " resamples"]
 
@@ -81,9 +83,21 @@ class PatientBootstrap:
         numerator: Float64[np.ndarray, " chosen"],
         denominator: Float64[np.ndarray, " chosen"],
         studies: Integer[np.ndarray, " chosen"],
+        *,
+        gallery: GalleryEffect | None = None,
     ) -> Replicates:
-        """Replicates of Σ numerator / Σ denominator; a mean where the denominator is 1. NaN where it is 0."""
+        """Replicates of Σ numerator / Σ denominator; a mean where the denominator is 1. NaN where it is 0.
+
+        With w_p the times that patient p is drawn, both sums are Σ_p w_p (its queries) + Σ_p (w_p − 1) (what its
+        studies add as part of the `gallery`). The replicates then stay within [0, 1], as retrieval figures do.
+        """
         top, bottom = self.sums(np.stack([numerator, denominator], axis=1), studies).T
+        if gallery is not None:
+            effects = np.stack([gallery.numerator, gallery.denominator], axis=1)
+            everywhere = np.arange(len(self.patient_of))
+            more = self.sums(effects, everywhere) - effects.sum(axis=0)
+            top, bottom = top + more[:, 0], bottom + more[:, 1]
+            top = np.clip(top, 0.0, np.maximum(bottom, 0.0))
         return np.asarray(np.divide(top, bottom, out=np.full(self.resamples, np.nan), where=bottom > 0))
 
     def median(self, values: Float64[np.ndarray, " chosen"], studies: Integer[np.ndarray, " chosen"]) -> Replicates:

@@ -108,7 +108,7 @@ def embed_studies(
     vectors: list[Vectors] = []
     for start in range(0, len(studies), batch_size):
         batch = studies[start : start + batch_size]
-        found = _cached(cache, batch) if cache is not None else _loaded(batch, Path(root or "."), bundle.image_size)
+        found = _cached(cache, batch) if cache is not None else _loaded(batch, Path(root or "."), bundle)
         rejects += found.rejects
         if found.studies:
             kept += found.studies
@@ -271,17 +271,22 @@ def _cached(cache: ImageCache, batch: Sequence[Study]) -> _Batch:
     return _Batch(kept, cache[cache.rows(s.study_id for s in kept)], rejects)
 
 
-def _loaded(batch: Sequence[Study], root: Path, size: int) -> _Batch:
+def _loaded(batch: Sequence[Study], root: Path, bundle: EncoderBundle) -> _Batch:
+    size = bundle.image_size
     kept, pixels, rejects = [], [], []
     for study in batch:
         try:
             if not study.images:
                 raise ImageError(study.study_id, "study has no image")
-            pixels.append(load_square(root / study.images[0], size, study_id=study.study_id))
+            pixels.append(_square(root / study.images[0], bundle, study.study_id))
             kept.append(study)
         except ImageError as error:
             rejects.append(Reject(study.study_id, Path(study.images[0]).name if study.images else "", error.reason))
     return _Batch(kept, np.stack(pixels) if pixels else np.zeros((0, size, size), np.uint8), rejects)
+
+
+def _square(path: Path, bundle: EncoderBundle, study_id: str) -> UInt8[np.ndarray, "side side"]:
+    return load_square(path, bundle.image_size, fit=bundle.fit, equalize=bundle.equalize, study_id=study_id)
 
 
 @contextmanager

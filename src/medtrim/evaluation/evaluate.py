@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from medtrim.data.cache import ImageCache
 from medtrim.data.splits import check_patient_overlap, select_split
-from medtrim.errors import TableError
+from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.diagnostics import diagnose
 from medtrim.evaluation.embed import embed_studies, embed_texts
@@ -82,6 +82,7 @@ def evaluate(
         tuning=parts.get(tune_split) if tune_split != split else None,
         encode=lambda texts: embed_texts(bundle, texts),
         prompts=prompts,
+        reports={s.study_id: s.report for s in chosen},
         options=options,
     )
     counts = {f"{name}_studies": len(part.patients) for name, part in parts.items()}
@@ -98,13 +99,28 @@ def evaluate_embeddings(
     tuning: EvaluationSet | None = None,
     encode: EncodeTexts | None = None,
     prompts: PromptConfig | None = None,
+    reports: Mapping[str, str] | None = None,
     options: EvaluationOptions | None = None,
 ) -> EvaluationResult:
-    """Every figure of embeddings, whatever made them: zero-shot needs `encode`, probes need `train`."""
+    """Every figure of embeddings, whatever made them: zero-shot needs `encode`, probes need `train`.
+
+    Args:
+        reports: study id → report text; only `options.merge_reports` looks at it.
+
+    Raises:
+        ConfigError: reports are to be merged and were not given.
+    """
     options = options or EvaluationOptions()
     bootstrap = PatientBootstrap(test.patients, resamples=options.resamples, seed=options.seed)
     image, text = test.embeddings.image, test.embeddings.text
-    retrieval = retrieval_figures(image, text, test.reference, bootstrap, directions=options.directions)
+    retrieval = retrieval_figures(
+        image,
+        text,
+        test.reference,
+        bootstrap,
+        directions=options.directions,
+        same_report=_report_codes(test, reports) if options.merge_reports else None,
+    )
     figures: list[Figure] = [*retrieval.figures, *diagnose(image, text, bootstrap)]
     parts: dict[str, Parts] = {}
     if options.zero_shot and encode is not None:
@@ -149,6 +165,13 @@ def evaluate_embeddings(
         study_ids=test.reference.study_ids,
         embeddings=test.embeddings,
     )
+
+
+def _report_codes(test: EvaluationSet, reports: Mapping[str, str] | None) -> np.ndarray:
+    if reports is None:
+        raise ConfigError("merge_reports needs the studies' reports, and there are embeddings alone")
+    texts = [reports[study_id] for study_id in test.reference.study_ids]
+    return np.asarray(np.unique(texts, return_inverse=True)[1])
 
 
 def _tasks(figures: Sequence[Figure]) -> tuple[str, ...]:

@@ -49,7 +49,8 @@ class EvaluationSet:
     ) -> EvaluationSet:
         """Bring embeddings, truth and patients into one order, that of the sorted study ids.
 
-        Annotations and patients of other studies are passed over.
+        Annotations and patients of other studies are passed over. A study whose report was not read is left out: of
+        it nothing is true, and it is no normal one.
 
         Raises:
             EmbeddingsError: an embedded study has no annotation. TableError: one has no patient.
@@ -62,7 +63,9 @@ class EvaluationSet:
                 f"annotations: {len(missing)} of {len(embeddings)} embedded studies are not among the {len(known)} "
                 f"annotated ones: {shown_ids(missing)}"
             )
-        ordered = sorted(embeddings.study_ids)
+        ordered = sorted(s for s in embeddings.study_ids if known[s].read)
+        if not ordered:
+            raise EmbeddingsError("annotations: no report of the embedded studies was read")
         without = [s for s in ordered if not patients.get(s)]
         if without:
             raise TableError(f"{len(without)} embedded studies without a patient: {shown_ids(without)}")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 from jaxtyping import Float64, Integer
 
+from medtrim.errors import TableError
 from medtrim.evaluation.bootstrap import Interval, PatientBootstrap, Replicates, interval
+from medtrim.evaluation.gallery import GalleryEffect
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Figure:
         n: queries or studies that it rests on; those that leave it undefined are not among them.
         patients: of those studies; None where that is not known (evaluations written by an older version).
         direction: `i2t`, `t2i`, `i2i`, `t2t` (query to gallery), or empty.
-        queries: `abnormal` (the headline), `normal`, `all`, or empty where there are no queries.
+        queries: `all`, `abnormal` or `normal`, or empty where there are no queries.
         label: disease or descriptor contrast of a classification, `macro` for the mean over labels, or empty.
         own_in_gallery: whether the query's own study is in its gallery; None outside retrieval.
         replicates: the statistic in each resample.
@@ -80,17 +85,39 @@ def make_figure(
 class QueryValues:
     """A metric by query: the figure is Σ numerator / Σ denominator, a plain mean where the denominator is 1.
 
-    A query that leaves the metric undefined has NaN in both and is not counted.
+    A query that leaves the metric undefined has NaN in both and is not counted. `gallery` is what each study of the
+    gallery adds to the two sums; without it the figure's interval takes the gallery as given.
     """
 
     metric: str
     numerator: Float64[np.ndarray, " queries"]
     denominator: Float64[np.ndarray, " queries"]
+    gallery: GalleryEffect | None = None
 
 
-def mean_values(metric: str, values: Float64[np.ndarray, " queries"]) -> QueryValues:
+def mean_values(
+    metric: str, values: Float64[np.ndarray, " queries"], gallery: GalleryEffect | None = None
+) -> QueryValues:
     """A metric that is averaged over the queries which define it (are not NaN)."""
-    return QueryValues(metric, values, np.where(np.isnan(values), np.nan, 1.0))
+    return QueryValues(metric, values, np.where(np.isnan(values), np.nan, 1.0), gallery)
+
+
+def joined(parts: Sequence[QueryValues]) -> QueryValues:
+    """One metric's values of several groups of queries, one after the other.
+
+    Raises:
+        TableError: there are no parts, or they are of different metrics.
+    """
+    if len({part.metric for part in parts}) != 1:
+        raise TableError(f"values to join must be of one metric: {[part.metric for part in parts]}")
+    effects = [part.gallery for part in parts]
+    known = [effect for effect in effects if effect is not None]
+    return QueryValues(
+        parts[0].metric,
+        np.concatenate([part.numerator for part in parts]),
+        np.concatenate([part.denominator for part in parts]),
+        reduce(add, known) if len(known) == len(effects) else None,
+    )
 
 
 def figure_of(
@@ -112,7 +139,7 @@ def figure_of(
         "retrieval",
         values.metric,
         value,
-        bootstrap.ratio(top, bottom, rows),
+        bootstrap.ratio(top, bottom, rows, gallery=values.gallery),
         n=len(rows),
         patients=patients,
         direction=direction,

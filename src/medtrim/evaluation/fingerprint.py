@@ -18,6 +18,7 @@ def fingerprint_of(reference: Reference, patients: Sequence[str], options: Evalu
     """Of the test studies, their patients and truth, the contradictions and the bootstrap: every figure's."""
     axes = {axis: dict(sorted(levels.items())) for axis, levels in sorted(options.contradictions.axes.items())}
     settings = f"{options.resamples} {options.seed} {options.min_count} {list(options.diseases)}"
+    settings += " merged reports" if options.merge_reports else ""
     return _hash([*_rows(reference, patients), settings, json.dumps(axes)])
 
 

@@ -22,6 +22,8 @@ class EvaluationOptions:
         min_count: a label is evaluated where this many studies have it and as many do not.
         diseases: those that count, in retrieval and as labels.
         contradictions: of descriptors, as the annotations' ontology has them.
+        merge_reports: in instance retrieval, count reports with identical text as one: a text stands in the gallery
+            once, and a text has found its own with the image of any study that has it.
     """
 
     directions: Sequence[str] = DIRECTIONS
@@ -34,4 +36,5 @@ class EvaluationOptions:
     min_count: int = MIN_COUNT
     diseases: Sequence[str] = DISEASES
     contradictions: Contradictions = DEFAULT_CONTRADICTIONS
+    merge_reports: bool = False
     batch_size: int = 64

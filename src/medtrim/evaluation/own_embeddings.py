@@ -75,7 +75,7 @@ def evaluate_retrieval(
             differ; a number is not finite.
         TableError: a table cannot be read. ConfigError: an unknown direction.
 
-    Example:
+    Examples:
         >>> import medtrim, numpy as np
         >>> reports = ["Left effusion.", "Large left effusion.", "Right effusion.", "No effusion."]
         >>> truth = medtrim.annotate(reports, study_ids=["a", "b", "c", "d"])

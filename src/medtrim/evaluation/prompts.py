@@ -86,9 +86,14 @@ def load_prompts(path: Path | str | None = None) -> PromptConfig:
 
 
 def disease_prompts(config: PromptConfig, disease: str) -> PromptPair:
-    """Prompts that affirm and deny `disease`; a disease without names goes by its own."""
+    """Prompts that affirm and deny `disease`; a disease without names goes by its own.
+
+    `no finding` is denied by prompts in which {name} runs through the names of all diseases.
+    """
     if disease == NO_FINDING:
-        return PromptPair(tuple(config.normal.positive), tuple(config.normal.negative))
+        every = [name for names in config.names.values() for name in names]
+        negative = dict.fromkeys(_fill(config.normal.negative, every))
+        return PromptPair(tuple(config.normal.positive), tuple(negative))
     names = _names(config, disease)
     return PromptPair(_fill(config.positive, names), _fill(config.negative, names))
 

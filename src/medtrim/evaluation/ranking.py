@@ -54,14 +54,13 @@ def rank_without_own(
     return sorted_with_index(keys)[:, :-1]
 
 
-def own_rank(
+def ahead_of_own(
     similarity: Float64[np.ndarray, "queries gallery"], own: Integer[np.ndarray, " queries"]
-) -> Float64[np.ndarray, " queries"]:
-    """Rank (from 1) of each query's own study in the whole gallery, ties by row."""
+) -> Bool[np.ndarray, "queries gallery"]:
+    """Which of the whole gallery is ranked before each query's own study, ties by row."""
     value = similarity[np.arange(len(own)), own][:, None]
     before = np.arange(similarity.shape[1])[None, :] < own[:, None]
-    ahead = (similarity > value) | ((similarity == value) & before)
-    return np.asarray(1.0 + ahead.sum(axis=1))
+    return np.asarray((similarity > value) | ((similarity == value) & before))
 
 
 def precision_at(

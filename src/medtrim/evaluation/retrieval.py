@@ -12,11 +12,21 @@ from jaxtyping import Float, Float64, Integer
 from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation.blocks import blocks
 from medtrim.evaluation.bootstrap import PatientBootstrap, lower_median
-from medtrim.evaluation.figures import Figure, QueryValues, figure_of, make_figure, mean_values
+from medtrim.evaluation.figures import Figure, QueryValues, figure_of, joined, make_figure, mean_values
+from medtrim.evaluation.gallery import (
+    EffectSum,
+    Window,
+    average_precision_effect,
+    ndcg_effect,
+    plain_precision_effect,
+    precision_effect,
+    recall_effect,
+    window_effect,
+)
 from medtrim.evaluation.ranking import (
+    ahead_of_own,
     average_precision,
     ndcg,
-    own_rank,
     precision_at,
     rank_without_own,
     similarities,
@@ -58,13 +68,19 @@ def retrieval_figures(
     bootstrap: PatientBootstrap,
     *,
     directions: Sequence[str] = DIRECTIONS,
+    same_report: Integer[np.ndarray, " studies"] | None = None,
 ) -> RetrievalResult:
     """Retrieval metrics of embeddings whose rows are those of `reference` and of `bootstrap`, in the same order.
 
     Rows carry no ids here: `medtrim.evaluation.evaluate_retrieval` and `EvaluationSet` match studies by id.
 
     Instance retrieval (across modalities only: within one, a query finds itself) has the query's own study in
-    the gallery; everything else leaves it out. Headline figures are of abnormal queries, normal ones are apart.
+    the gallery; everything else leaves it out. Every figure is given over all queries, over those with a disease
+    and over normal ones.
+
+    Args:
+        same_report: a code of each study's report, equal where the texts are; then instance retrieval merges them:
+            a text stands in the gallery once, and a text has found its own with any image that has this text.
 
     Raises:
         TableError: rows do not match, or there are fewer than two studies. ConfigError: unknown direction.
@@ -84,7 +100,7 @@ def retrieval_figures(
     tables: list[QueryTable] = []
     for direction in directions:
         source, gallery = side[direction[0]], side[direction[2]]
-        found = _direction(direction, source, gallery, reference, bootstrap)
+        found = _direction(direction, source, gallery, reference, bootstrap, same_report)
         figures += found.figures
         tables += found.queries
     return RetrievalResult(tuple(figures), tuple(tables))
@@ -110,8 +126,8 @@ def _direction(
     gallery: Float64[np.ndarray, "studies dimension"],
     reference: Reference,
     bootstrap: PatientBootstrap,
+    same_report: Integer[np.ndarray, " studies"] | None,
 ) -> RetrievalResult:
-    abnormal, normal = np.flatnonzero(~reference.is_normal), np.flatnonzero(reference.is_normal)
     figures: list[Figure] = []
     tables: list[QueryTable] = []
 
@@ -121,21 +137,72 @@ def _direction(
         )
         tables.append(QueryTable(direction, group, queries, tuple(values)))
 
+    groups = {"abnormal": np.flatnonzero(~reference.is_normal), "normal": np.flatnonzero(reference.is_normal)}
+    everyone = np.concatenate([*groups.values()])
     if direction[0] != direction[2]:
-        ranks = np.concatenate(
-            [own_rank(similarities(source[rows], gallery), rows) for rows in blocks(np.arange(len(source)))]
-        )
-        for group, rows in (("abnormal", abnormal), ("normal", normal), ("all", np.arange(len(source)))):
-            add(_instance(ranks[rows]), rows, group, True)
-            figures.append(_median_rank(ranks[rows], rows, bootstrap, direction, group))
-    for group, rows in (("abnormal", abnormal), ("normal", normal)):
-        add(_semantic(source, gallery, rows, reference, fine=group == "abnormal"), rows, group, False)
-    add(separation(source, gallery, abnormal, reference), abnormal, "abnormal", False)
+        merged = same_report if same_report is not None else np.arange(len(reference))
+        own = {group: OwnRanks.of(source, gallery, rows, direction, merged) for group, rows in groups.items()}
+        for group, rows, parts in (*((g, groups[g], [own[g]]) for g in groups), ("all", everyone, [*own.values()])):
+            add([joined([part.values[i] for part in parts]) for i in range(len(CUTS))], rows, group, True)
+            ranks = np.concatenate([part.ranks for part in parts])
+            figures.append(_median_rank(ranks, rows, bootstrap, direction, group))
+    found = {
+        group: _semantic(source, gallery, rows, reference) + separation(source, gallery, rows, reference)
+        for group, rows in groups.items()
+    }
+    for group, rows in groups.items():
+        add(found[group], rows, group, False)
+    add([joined(parts) for parts in zip(*found.values(), strict=True)], everyone, "all", False)
     return RetrievalResult(tuple(figures), tuple(tables))
 
 
-def _instance(ranks: Float64[np.ndarray, " queries"]) -> list[QueryValues]:
-    return [mean_values(f"R@{k}", (ranks <= k).astype(np.float64)) for k in CUTS]
+@dataclass(frozen=True)
+class OwnRanks:
+    """Rank of each query's own partner, and R@k of them."""
+
+    ranks: Float64[np.ndarray, " queries"]
+    values: tuple[QueryValues, ...]
+
+    @classmethod
+    def of(
+        cls,
+        source: Float64[np.ndarray, "studies dimension"],
+        gallery: Float64[np.ndarray, "studies dimension"],
+        queries: Integer[np.ndarray, " queries"],
+        direction: str,
+        report: Integer[np.ndarray, " studies"],
+    ) -> OwnRanks:
+        """Rank `queries` in the whole gallery; `report` is the code of each study's text, equal where it is to be
+        merged: a text stands in the gallery once, and a text's own images are those of all studies that have it."""
+        codes, first = np.unique(report, return_index=True)
+        columns = first if direction[2] == "t" else np.arange(len(gallery))
+        ranks: list[Float64[np.ndarray, " block"]] = []
+        effects = {k: EffectSum(len(gallery)) for k in CUTS}
+        for rows in blocks(queries):
+            similarity = similarities(source[rows], gallery[columns])
+            if len(codes) == len(report):
+                own = rows
+            elif direction[2] == "t":
+                own = np.searchsorted(codes, report[rows])
+            else:
+                own = _best_of_the_text(similarity, report, rows)
+            ahead = ahead_of_own(similarity, own)
+            ranks.append(1.0 + ahead.sum(axis=1))
+            for k in CUTS:
+                effects[k].add(columns, recall_effect(ahead, ranks[-1], k))
+        rank = np.concatenate(ranks) if ranks else np.zeros(0)
+        return cls(
+            rank, tuple(mean_values(f"R@{k}", (rank <= k).astype(np.float64), effects[k].total()) for k in CUTS)
+        )
+
+
+def _best_of_the_text(
+    similarity: Float64[np.ndarray, "queries gallery"],
+    report: Integer[np.ndarray, " gallery"],
+    rows: Integer[np.ndarray, " queries"],
+) -> Integer[np.ndarray, " queries"]:
+    """The most similar of the studies with the query's text (ties: the first)."""
+    return np.asarray(np.where(report[rows][:, None] == report[None, :], similarity, -np.inf).argmax(axis=1))
 
 
 def _median_rank(
@@ -164,26 +231,16 @@ def _semantic(
     gallery: Float64[np.ndarray, "studies dimension"],
     queries: Integer[np.ndarray, " queries"],
     reference: Reference,
-    *,
-    fine: bool,
 ) -> list[QueryValues]:
-    """Disease metrics, and with `fine` those of findings in every detail, of `queries` in blocks."""
+    """Disease metrics, and those of findings in every detail, of `queries` in blocks."""
     columns: dict[str, list[QueryValues]] = {}
-    for rows in blocks(queries):
+    for rows in blocks(queries) if len(queries) else [queries]:
         ranked = rank_without_own(similarities(source[rows], gallery), rows)
         values = _relevance(ranked, reference.disease_set, rows, "disease")
-        if fine:
-            values += _relevance(ranked, reference.fine, rows, "fine") + _detail(ranked, rows, reference)
+        values += _relevance(ranked, reference.fine, rows, "fine") + _detail(ranked, rows, reference)
         for value in values:
             columns.setdefault(value.metric, []).append(value)
-    return [
-        QueryValues(
-            metric,
-            np.concatenate([v.numerator for v in parts]),
-            np.concatenate([v.denominator for v in parts]),
-        )
-        for metric, parts in columns.items()
-    ]
+    return [joined(parts) for parts in columns.values()]
 
 
 def _relevance(
@@ -193,10 +250,26 @@ def _relevance(
     name: str,
 ) -> list[QueryValues]:
     """P@k and mAP where relevant means an equal code."""
+    studies = len(codes)
     relevant = codes[ranked] == codes[rows][:, None]
     total = relevant.sum(axis=1)
-    values = [mean_values(f"{name} P@{k}", precision_at(relevant, k, total)) for k in CUTS]
-    return [*values, mean_values(f"{name} mAP", average_precision(relevant, total))]
+    values = [
+        mean_values(
+            f"{name} P@{k}",
+            precision_at(relevant, k, total),
+            precision_effect(ranked, relevant, k, total, studies),
+        )
+        for k in CUTS
+    ]
+    values.append(
+        mean_values(
+            f"plain {name} P@{DEPTH}",
+            relevant[:, :DEPTH].sum(axis=1) / DEPTH,
+            plain_precision_effect(ranked, relevant, DEPTH, studies),
+        )
+    )
+    effect = average_precision_effect(ranked, relevant, total, studies)
+    return [*values, mean_values(f"{name} mAP", average_precision(relevant, total), effect)]
 
 
 def _detail(
@@ -204,22 +277,39 @@ def _detail(
 ) -> list[QueryValues]:
     """nDCG@10, and among the first R = min(10, number of fine matches): conflict rates and the conflict-free share.
 
-    A fixed top 10 would punish a perfect ranking, because fine matches run out.
+    What is alike has a disease in common, or is normal as the query is. A fixed top 10 would punish a perfect
+    ranking, because fine matches run out.
     """
-    depth = min(DEPTH, ranked.shape[1])
+    studies = len(reference)
     gains = reference.gains(rows)
     gains[np.arange(len(rows)), rows] = -1.0
-    top = ranked[:, :depth]
-    ideal = -np.partition(-gains, depth - 1, axis=1)[:, :depth]
-    values = [mean_values(f"nDCG@{DEPTH}", ndcg(np.take_along_axis(gains, top, axis=1), -np.sort(-ideal, axis=1)))]
-    matches = (reference.fine[ranked] == reference.fine[rows][:, None]).sum(axis=1)
-    inside = np.arange(depth)[None, :] < np.minimum(DEPTH, matches)[:, None]
-    shares = reference.shares_disease(rows, top) & inside
+    deep = DEPTH + 1
+    ideal = -np.sort(-gains, axis=1)[:, : min(deep, ranked.shape[1])]
+    ideal = np.pad(np.maximum(ideal, 0.0), ((0, 0), (0, deep - ideal.shape[1])))
+    gains = np.take_along_axis(gains, ranked, axis=1)
+    depth = min(DEPTH, ranked.shape[1])
+    values = [
+        mean_values(
+            f"nDCG@{DEPTH}",
+            ndcg(gains[:, :depth], ideal[:, :depth]),
+            ndcg_effect(ranked, gains, ideal, DEPTH, studies),
+        )
+    ]
+    top = ranked[:, :deep]
+    match = reference.fine[ranked] == reference.fine[rows][:, None]
+    window = Window(ranked, match, match.sum(axis=1), DEPTH)
+    inside = np.arange(top.shape[1])[None, :] < window.size[:, None]
+    shares = reference.shares_disease(rows, top)
     conflicts = {axis: reference.conflicts(axis, rows, top) & shares for axis in CONFLICT_AXES}
-    defined = np.where(matches > 0, 1.0, np.nan)
+    defined = np.where(window.matches > 0, 1.0, np.nan)
     for axis, conflict in conflicts.items():
         # Over all queries together: a query that retrieves one related study must not count like one with ten.
-        values.append(QueryValues(f"wrong {axis} @R", conflict.sum(axis=1) * defined, shares.sum(axis=1) * defined))
-    free = shares & ~conflicts["side"] & ~conflicts["severity"]
-    share = np.divide(free.sum(axis=1), inside.sum(axis=1), out=np.full(len(rows), np.nan), where=matches > 0)
-    return [*values, mean_values("conflict-free @R", share)]
+        numerator, denominator = ((mark & inside).sum(axis=1) * defined for mark in (conflict, shares))
+        effect = window_effect(window, conflict, shares, studies)
+        values.append(QueryValues(f"wrong {axis} @R", numerator, denominator, effect))
+    alike = shares | (reference.is_normal[rows][:, None] & reference.is_normal[top])
+    free = alike & ~conflicts["side"] & ~conflicts["severity"]
+    share = np.divide(
+        (free & inside).sum(axis=1), window.size, out=np.full(len(rows), np.nan), where=window.size > 0
+    )
+    return [*values, mean_values("conflict-free @R", share, window_effect(window, free, None, studies))]

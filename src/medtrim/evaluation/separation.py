@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float64, Integer
+from jaxtyping import Float64, Integer
 
 from medtrim.evaluation.blocks import blocks
 from medtrim.evaluation.figures import QueryValues, mean_values
+from medtrim.evaluation.gallery import EffectSum, auc_effect
 from medtrim.evaluation.ranking import similarities
 from medtrim.evaluation.reference import Reference
 
@@ -24,8 +25,8 @@ def separation(
     AUCs are taken within a query, as a ranking is: pooled over all queries, image→text and text→image would be
     the same number by construction. NaN for a query whose gallery has one kind only.
     """
-    disease = np.full(len(queries), np.nan)
-    attribute = np.full(len(queries), np.nan)
+    values = {name: np.full(len(queries), np.nan) for name in ("disease AUC", "attribute AUC")}
+    effects = {name: EffectSum(len(gallery)) for name in values}
     done = 0
     for rows in blocks(queries):
         similarity = similarities(source[rows], gallery)
@@ -34,19 +35,11 @@ def separation(
             scores = similarity[i - done][others]
             alike = reference.disease_set[others] == reference.disease_set[row]
             exact = reference.fine[others] == reference.fine[row]
-            disease[i] = auc(scores, alike)
-            attribute[i] = auc(scores[alike], exact[alike])
+            for name, kept, positive in (
+                ("disease AUC", slice(None), alike),
+                ("attribute AUC", alike, exact[alike]),
+            ):
+                values[name][i], *effect = auc_effect(scores[kept], positive)
+                effects[name].add(others[kept], *effect)
         done += len(rows)
-    return [mean_values("disease AUC", disease), mean_values("attribute AUC", attribute)]
-
-
-def auc(scores: Float64[np.ndarray, " studies"], positive: Bool[np.ndarray, " studies"]) -> float:
-    """P(score of a positive > score of a negative) + ½ P(equal) (Mann–Whitney); NaN without both kinds."""
-    n_positive = int(positive.sum())
-    n_negative = len(positive) - n_positive
-    if not n_positive or not n_negative:
-        return float("nan")
-    negatives = np.sort(scores[~positive])
-    below = np.searchsorted(negatives, scores[positive], side="left")
-    up_to = np.searchsorted(negatives, scores[positive], side="right")
-    return float((below + up_to).sum() / (2 * n_positive * n_negative))
+    return [mean_values(name, found, effects[name].total()) for name, found in values.items()]

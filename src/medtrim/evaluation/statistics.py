@@ -1,21 +1,25 @@
-"""Pooling over seeds, paired differences and Holm's correction, all on bootstrap replicates."""
+"""Pooling over training seeds, paired differences, p-values and Holm's correction."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
 
 from medtrim.errors import ConfigError
 
 Floats = NDArray[np.float64]
+LEVEL = 0.95
+VARIATIONS = ("resampled", "fixed")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval; `p` is the two-sided bootstrap p-value of its being 0."""
+    """A figure with its 95 % interval; `p` is two-sided, of its being 0; `spread` the deviation between seeds."""
 
     value: float
     low: float
@@ -25,29 +29,42 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class SeedBootstrap:
-    """Which training seeds each resample averages over.
+class SeedPool:
+    """The mean of a figure, or of a difference, over training seeds.
 
-    Row b of `draws` [resamples seeds] holds seed positions. Methods share the draws, as they share the patients of
-    a resample, so that differences are paired in both.
+    The models of S seeds are judged on the same patients. Their figures x_s = μ + a_s + e + e_s differ by training
+    (a_s), by what these patients do to every model (e) and to this one (e_s). The variance of their mean is
+
+        V = s² / S + max(0, v − u / S)
+
+    with s² the variance of the x_s between seeds, which estimates that of a_s + e_s; v the variance of the mean
+    over seeds between resamples of patients, which estimates that of e plus that of e_s over S; and u the variance
+    between seeds of the replicates' deviations from x_s, which estimates that of e_s and keeps it from counting
+    twice. The interval is mean ± t · √V with Welch and Satterthwaite's degrees of freedom
+    (Satterthwaite 1946, doi:10.2307/3002019),
+
+        ν = V² / [(s² / S)² / (S − 1)],
+
+    where patients count as infinitely many beside the seeds: S − 1 where seeds dominate, a normal interval where
+    patients do. p is that of t = mean / √V.
+
+    Attributes:
+        seeds: how many.
+        variation: `resampled`: the interval speaks of other patients and other seeds. `fixed`: of other patients
+            and these very models; it is then the percentile interval of the mean's replicates, as with one seed.
+
+    Raises:
+        ConfigError: no seeds, or another word for the variation.
     """
 
-    draws: NDArray[np.int64]
+    seeds: int
+    variation: str = "resampled"
 
-    @classmethod
-    def make(cls, *, seeds: int, resamples: int, variation: str, seed: int) -> SeedBootstrap:
-        """`resampled` draws seeds with replacement; `fixed` averages over the seeds as they are.
-
-        Raises:
-            ConfigError: no seeds, or another word for the variation.
-        """
-        if seeds < 1:
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
             raise ConfigError("pooling needs at least one seed")
-        if variation not in ("resampled", "fixed"):
-            raise ConfigError(f"seed variation must be resampled or fixed, not {variation!r}")
-        if variation == "fixed":
-            return cls(np.tile(np.arange(seeds), (resamples, 1)))
-        return cls(np.random.default_rng(seed).integers(0, seeds, size=(resamples, seeds)))
+        if self.variation not in VARIATIONS:
+            raise ConfigError(f"seed variation must be {' or '.join(VARIATIONS)}, not {self.variation!r}")
 
     def pool(self, values: Sequence[float], replicates: Floats) -> Estimate:
         """The mean over seeds.
@@ -57,22 +74,39 @@ class SeedBootstrap:
             replicates: [seeds resamples], the figure in each resample of patients; the same patients in every row.
 
         Raises:
-            ConfigError: the shapes do not match the draws.
+            ConfigError: the shapes do not match the number of seeds.
         """
-        seeds = self.draws.shape[1]
-        if len(values) != seeds or replicates.shape != (seeds, len(self.draws)):
+        if len(values) != self.seeds or replicates.ndim != 2 or len(replicates) != self.seeds:
             raise ConfigError(
-                f"pooling {seeds} seeds × {len(self.draws)} resamples: got {len(values)} values and replicates of "
-                f"shape {replicates.shape}"
+                f"pooling {self.seeds} seeds: got {len(values)} values and replicates of shape {replicates.shape}"
             )
-        pooled = replicates[self.draws.T, np.arange(len(self.draws))].mean(axis=0)
         given = np.asarray(values, np.float64)
-        low, high = percentile_interval(pooled)
-        spread = float(given.std(ddof=1)) if seeds > 1 else float("nan")
-        return Estimate(float(given.mean()), low, high, two_sided_p(pooled), spread)
+        mean = float(given.mean())
+        spread = float(given.std(ddof=1)) if self.seeds > 1 else float("nan")
+        if self.variation == "fixed" or self.seeds == 1:
+            pooled = replicates.mean(axis=0)
+            low, high = percentile_interval(pooled)
+            return Estimate(mean, low, high, two_sided_p(pooled), spread)
+        defined = replicates[:, np.isfinite(replicates).all(axis=0)]
+        if not np.isfinite(mean) or defined.shape[1] < 2:
+            return Estimate(mean, float("nan"), float("nan"), float("nan"), spread)
+        deviations = defined - defined.mean(axis=1, keepdims=True)
+        own = float(deviations.var(axis=0, ddof=1).mean())
+        shared = float(deviations.mean(axis=0).var(ddof=1)) - own / self.seeds
+        return _welch(mean, spread**2 / self.seeds, max(0.0, shared), seeds=self.seeds, spread=spread)
 
 
-def percentile_interval(replicates: Floats, *, level: float = 0.95) -> tuple[float, float]:
+def _welch(mean: float, between: float, shared: float, *, seeds: int, spread: float) -> Estimate:
+    error = math.sqrt(between + shared)
+    if error < 1e-12:  # every seed and every resample agree
+        return Estimate(mean, mean, mean, float("nan") if mean else 1.0, spread)
+    freedom = (between + shared) ** 2 / (between**2 / (seeds - 1)) if between > 0 else math.inf
+    freedom = min(freedom, 1e6)
+    reach = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
+    return Estimate(mean, mean - reach, mean + reach, float(2 * stdtr(freedom, -abs(mean) / error)), spread)
+
+
+def percentile_interval(replicates: Floats, *, level: float = LEVEL) -> tuple[float, float]:
     """Central interval of the replicates that are defined; NaN where none is."""
     defined = replicates[np.isfinite(replicates)]
     if not len(defined):

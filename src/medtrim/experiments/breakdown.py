@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from medtrim.evaluation import PatientBootstrap
 from medtrim.evaluation.result import QUERIES
-from medtrim.evaluation.statistics import SeedBootstrap
+from medtrim.evaluation.statistics import SeedPool
 from medtrim.experiments.execute import EVALUATION
 from medtrim.experiments.rows import Row
 from medtrim.experiments.run_suite import SuiteRun
@@ -90,10 +90,7 @@ def breakdown(done: SuiteRun) -> Iterator[Row]:
 def _of_method(
     suite: Suite, method: str, paths: Sequence[Path], groups: QueryGroups, patients: PatientBootstrap
 ) -> Iterator[Row]:
-    section = suite.evaluation
-    seeds = SeedBootstrap.make(
-        seeds=len(paths), resamples=section.resamples, variation=section.seed_variation, seed=section.seed
-    )
+    seeds = SeedPool(len(paths), suite.evaluation.seed_variation)
     tables = [_query_values(path / QUERIES, groups) for path in paths]
     for direction, metric in tables[0]:
         shares = [group_shares(*table[direction, metric], groups, patients) for table in tables]

@@ -10,7 +10,7 @@ import numpy as np
 from medtrim.errors import TableError
 from medtrim.evaluation import EvaluationResult, Figure, read_evaluation
 from medtrim.evaluation.compare import FEWEST_PATIENTS
-from medtrim.evaluation.statistics import Estimate, SeedBootstrap, holm
+from medtrim.evaluation.statistics import Estimate, SeedPool, holm
 from medtrim.experiments.execute import EVALUATION
 from medtrim.experiments.rows import Kind, Row, headline_keys
 from medtrim.experiments.run_suite import SuiteRun
@@ -110,9 +110,9 @@ def _pooled(suite: Suite, method: str, by_seed: BySeed) -> Iterator[Row]:
         (result,) = by_seed.values()
         yield from (_row("pooled", method, figure, _as_evaluated(figure)) for figure in result.figures)
         return
-    bootstrap = _seeds(suite, len(by_seed))
+    pool = _seeds(suite, len(by_seed))
     for figures in aligned(list(by_seed.values())):
-        estimate = bootstrap.pool([f.value for f in figures], np.stack([f.replicates for f in figures]))
+        estimate = pool.pool([f.value for f in figures], np.stack([f.replicates for f in figures]))
         yield _row("pooled", method, figures[0], _without_p(estimate))
 
 
@@ -122,12 +122,12 @@ def _differences(suite: Suite, finals: Mapping[str, BySeed], other: str) -> Iter
     seeds = [seed for seed in ours if seed in theirs]
     if not seeds:
         return
-    bootstrap = _seeds(suite, len(seeds))
+    pool = _seeds(suite, len(seeds))
     for figures in aligned([ours[s] for s in seeds] + [theirs[s] for s in seeds]):
         first, second = figures[: len(seeds)], figures[len(seeds) :]
         values = [a.value - b.value for a, b in zip(first, second, strict=True)]
         replicates = np.stack([a.replicates - b.replicates for a, b in zip(first, second, strict=True)])
-        estimate = bootstrap.pool(values, replicates)
+        estimate = pool.pool(values, replicates)
         if any(f.patients is not None and f.patients < FEWEST_PATIENTS for f in figures):
             estimate = replace(estimate, low=NAN, high=NAN, p=NAN)
         yield _row("difference", suite.ours, first[0], estimate, baseline=other)
@@ -141,11 +141,8 @@ def aligned(results: Sequence[EvaluationResult]) -> Iterator[list[Figure]]:
             yield [table[key] for table in tables]
 
 
-def _seeds(suite: Suite, count: int) -> SeedBootstrap:
-    section = suite.evaluation
-    return SeedBootstrap.make(
-        seeds=count, resamples=section.resamples, variation=section.seed_variation, seed=section.seed
-    )
+def _seeds(suite: Suite, count: int) -> SeedPool:
+    return SeedPool(count, suite.evaluation.seed_variation)
 
 
 def _as_evaluated(figure: Figure) -> Estimate:

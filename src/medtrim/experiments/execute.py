@@ -24,8 +24,8 @@ from medtrim.experiments.degrade import degrade
 from medtrim.experiments.plan import RunSpec
 from medtrim.experiments.prepare import PreparedCorpus
 from medtrim.experiments.resolve import annotation_errors, study_encodings, training_config
+from medtrim.experiments.runner import Reporter
 from medtrim.experiments.validation import make_validator
-from medtrim.experiments.worker import Reporter
 from medtrim.mining.corpus_config import CorpusConfig
 from medtrim.mining.mine_corpus import mine_corpus
 from medtrim.mining.pool import mine_pools

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medtrim.types.jsonfile import read_json, write_json
+from medtrim.types.tables import Progress
 
 State = Literal["done", "skipped", "failed"]
 RESULT, ERROR, PROGRESS, LOG = "result.json", "error.json", "progress.json", "log.txt"
@@ -20,6 +21,10 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
                     "RAYON_NUM_THREADS")  # fmt: skip
 # Lines of a failed job's log that its error keeps.
 TAIL = 40
+
+
+# Seconds between two writes of the progress file.
+EVERY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +191,26 @@ def outcome_facts(outcome: Outcome) -> dict[str, Any]:
     facts = asdict(outcome)
     facts["job"] = {"title": outcome.job.title, "folder": outcome.job.folder.name}
     return facts
+
+
+class Reporter:
+    """Writes what the run is doing into its folder, at most every `EVERY` seconds.
+
+    `note` is a few words that go with the progress, such as the loss.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / PROGRESS
+        self.last = 0.0
+        self.note = ""
+
+    def __call__(self, stage: str) -> Progress:
+        """The progress call of a stage."""
+
+        def progress(done: int, total: int) -> None:
+            now = time.monotonic()
+            if now - self.last >= EVERY or not done:
+                self.last = now
+                write_json(self.path, {"stage": stage, "done": done, "total": total, "note": self.note})
+
+        return progress

@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 from medtrim.errors import MedTrimError
-from medtrim.experiments.runner import PROGRESS, RESULT
+from medtrim.experiments.runner import RESULT, Reporter
 from medtrim.types.jsonfile import read_json, write_json
 from medtrim.types.processes import end_with_parent
-from medtrim.types.tables import Progress
 
 TASK = "run.json"
-# Seconds between two writes of the progress file.
-EVERY = 0.5
-
-
-class Reporter:
-    """Writes what the run is doing into its folder, at most every `EVERY` seconds.
-
-    `note` is a few words that go with the progress, such as the loss.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / PROGRESS
-        self.last = 0.0
-        self.note = ""
-
-    def __call__(self, stage: str) -> Progress:
-        """The progress call of a stage."""
-
-        def progress(done: int, total: int) -> None:
-            now = time.monotonic()
-            if now - self.last >= EVERY or not done:
-                self.last = now
-                write_json(self.path, {"stage": stage, "done": done, "total": total, "note": self.note})
-
-        return progress
 
 
 def main(arguments: list[str]) -> int:

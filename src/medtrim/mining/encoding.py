@@ -15,6 +15,7 @@ from medtrim.types import ASSERTIONS, Annotation
 from medtrim.types.tables import check_unique
 
 ABSENT = -1
+NOT_READ = "not read"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class EncodedStudies:
     S depends on the annotation alone and annotations repeat, so everything but `study_ids` and `inverse` has one
     row a *distinct* annotation (as seen through `config`: only counted diseases and assertions), in order of first
     appearance. Descriptor codes are rows of the set tables; `ABSENT` (−1) where the study lacks the disease.
-    A study without any counted disease has the empty disease set, which stands for {no finding}.
+    A study without any counted disease has the empty disease set, which stands for {no finding}. One whose report
+    was not read has the set {not read} instead, unless `config.unread` says that it counts as normal.
     """
 
     study_ids: tuple[str, ...]
@@ -57,8 +59,15 @@ class EncodedStudies:
 
     @property
     def is_normal(self) -> np.ndarray:
-        """Boolean [studies]: whether a study has no counted disease."""
+        """Boolean [studies]: whether a study was read and has no counted disease."""
         return np.asarray((self.disease_sets.sizes == 0)[self.disease_codes][self.inverse])
+
+    @property
+    def is_unread(self) -> np.ndarray:
+        """Boolean [studies]: whether a study's report was not read, which is not to say that it is normal."""
+        empty = ~self.has.any(axis=1)
+        marked = self.disease_sets.sizes[self.disease_codes] > 0
+        return np.asarray((empty & marked)[self.inverse])
 
     def index_of(self, study_ids: Sequence[str]) -> Integer[np.ndarray, " found"]:
         """Row of each study id.
@@ -78,7 +87,8 @@ class EncodedStudies:
 class FlatFindings:
     """The counted findings of a corpus as parallel arrays: one entry a finding, one an adjective, one a direction.
 
-    `disease` indexes `config.diseases`; `adjective_of` and `direction_of` give the finding of each descriptor.
+    `disease` indexes `config.diseases`; `adjective_of` and `direction_of` give the finding of each descriptor;
+    `unread` are the rows of the studies that were not read.
     """
 
     study: Integer[np.ndarray, " findings"]
@@ -89,6 +99,7 @@ class FlatFindings:
     direction: Integer[np.ndarray, " directions"]
     adjectives: tuple[str, ...]
     directions: tuple[str, ...]
+    unread: Integer[np.ndarray, " unread"]
 
 
 def encode_studies(annotations: Sequence[Annotation], config: ScoreConfig | None = None) -> EncodedStudies:
@@ -128,6 +139,7 @@ def encode_studies(annotations: Sequence[Annotation], config: ScoreConfig | None
         *packed["directions"],
         adjectives=vocabularies["adjectives"],
         directions=vocabularies["directions"],
+        unread=_ints([row for row, annotation in enumerate(annotations) if not annotation.read]),
     )
     return encode_flat(ids, flat, config)
 
@@ -148,10 +160,13 @@ def encode_flat(study_ids: tuple[str, ...], flat: FlatFindings, config: ScoreCon
 
     adjective_codes, adjective_sets = codes(flat.adjective_of, flat.adjective, flat.adjectives)
     direction_codes, direction_sets = codes(flat.direction_of, flat.direction, flat.directions)
-    distinct = distinct_rows(np.concatenate([adjective_codes, direction_codes], axis=1))
+    unread = np.zeros((studies, 1), np.int32)
+    unread[flat.unread[(adjective_codes[flat.unread] == ABSENT).all(axis=1)]] = config.unread == "apart"
+    distinct = distinct_rows(np.concatenate([adjective_codes, direction_codes, unread], axis=1))
     adjective_codes, direction_codes = adjective_codes[distinct.first], direction_codes[distinct.first]
-    owner, members = np.nonzero(adjective_codes != ABSENT)
-    masks = pack(owner, members, count=len(distinct.first), vocabulary=diseases)
+    has = np.concatenate([adjective_codes != ABSENT, unread[distinct.first] == 1], axis=1)
+    owner, members = np.nonzero(has)
+    masks = pack(owner, members, count=len(distinct.first), vocabulary=diseases + 1)
     groups = distinct_rows(masks)
     return EncodedStudies(
         study_ids=study_ids,
@@ -160,7 +175,7 @@ def encode_flat(study_ids: tuple[str, ...], flat: FlatFindings, config: ScoreCon
         disease_codes=groups.inverse,
         adjective_codes=adjective_codes,
         direction_codes=direction_codes,
-        disease_sets=SetTable(masks[groups.first], config.diseases),
+        disease_sets=SetTable(masks[groups.first], (*config.diseases, NOT_READ)),
         adjective_sets=adjective_sets,
         direction_sets=direction_sets,
     )

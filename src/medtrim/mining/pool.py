@@ -52,7 +52,7 @@ def mine_pools(
         return _mine_shard(encoded, lookup, config, size, stream)
 
     parts = []
-    # Threads, since NumPy lets others run while it computes; shards are joined in order whoever is first.
+    # Threads, since NumPy lets others run while it computes; shards are joined in order, whichever is ready first.
     with ThreadPoolExecutor(workers) as pool:
         for start, part in zip(starts, pool.map(mine, sizes, rng.spawn(len(sizes))), strict=True):
             parts.append(part)

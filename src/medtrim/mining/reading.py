@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from jaxtyping import Bool, Integer
 
 from medtrim.errors import ConfigError, TableError
@@ -25,7 +26,8 @@ _ASSIGN = "`medtrim data import TABLE -o studies.parquet --split train=0.8,val=0
 class EncodedCorpus:
     """Encoded studies with what their table says of itself, and remarks a user should see.
 
-    `unread` marks studies whose report gave no finding at all, not even a denied one: nothing is known of them.
+    Studies whose report was not read are left out, unless the score counts them as normal. `unread` marks studies
+    without any finding, not even a denied one, of which no more is known than that they were called normal.
     `split` is the split that the corpus was restricted to, empty where it was not.
     """
 
@@ -70,18 +72,46 @@ def read_encoded(
     if split is not None and studies is None:
         raise ConfigError(f"split {split!r} needs the studies table that holds the splits")
     config = config or ScoreConfig()
-    columns = [*schemas.ANNOTATIONS.names]
-    table = read_table(path, schemas.ANNOTATIONS, table="annotations").select(columns)
+    table = read_findings(path)
     _check_ids(table, "annotations")
     if split is not None and studies is not None:
         table = table.filter(_in_split(studies, table["study_id"], split))
+    unknown = 0
+    if config.unread == "apart":
+        read = _read(table)
+        unknown = int((~read).sum())
+        table = table.filter(pa.array(read))
     encoded, notes = _encode(table, config)
+    if unknown:
+        notes = (f"{unknown} study(ies) are left out: nothing was read in their reports", *notes)
     made = provenance_of(table)
     if made is None:
         notes = ("the annotations carry no provenance: the ontology that made them is unknown", *notes)
     unread = pc.equal(pc.fill_null(pc.list_value_length(table["findings"]), 0), 0).to_numpy()
     ontology = made.ontology if made else None
     return EncodedCorpus(encoded, unread, ontology, contradictions_of(made), notes, split or "")
+
+
+def read_findings(path: Path | str) -> pa.Table:
+    """The columns of an annotations table that the score needs; mentions, most of the file, are not read.
+
+    Raises:
+        TableError: as `read_table`.
+    """
+    wanted = schemas.ANNOTATIONS
+    try:
+        file = pq.ParquetFile(path)
+        there = file.schema_arrow
+        plain = all(
+            name in there.names and there.field(name).type == wanted.field(name).type for name in wanted.names
+        )
+        if plain:
+            leaves = [file.schema.column(i).path for i in range(len(file.schema))]
+            slim = [leaf for leaf in leaves if leaf.split(".")[0] in wanted.names and ".mentions." not in leaf]
+            return pq.read_table(path, columns=slim).select(wanted.names)
+    except (pa.ArrowInvalid, OSError):
+        pass  # `read_table` says what is wrong
+    return read_table(path, wanted, table="annotations").select(wanted.names)
 
 
 def read_patients(path: Path | str, study_ids: Sequence[str]) -> Integer[np.ndarray, " studies"]:
@@ -132,6 +162,32 @@ def encode_table(table: pa.Table, config: ScoreConfig | None = None) -> EncodedS
     return _encode(table, config or ScoreConfig())[0]
 
 
+def encode_table_of(table: pa.Table, study_ids: Sequence[str], config: ScoreConfig | None = None) -> EncodedStudies:
+    """`encode_table` of the rows of `study_ids`, in their order.
+
+    Raises:
+        TableError: ids are missing or repeated, or a study has no annotation.
+    """
+    _check_ids(table, "annotations")
+    check_unique(table["study_id"].to_pylist(), table="annotations")
+    rows = pc.index_in(pa.array(study_ids, pa.string()), table["study_id"])
+    if rows.null_count:
+        missing = [s for s, row in zip(study_ids, rows.to_pylist(), strict=True) if row is None]
+        shown = ", ".join(map(repr, missing[:5])) + (" …" if len(missing) > 5 else "")
+        raise TableError(f"annotations: {len(missing)} training studies have none: {shown}")
+    lists = table["findings"].combine_chunks()
+    kept = ("disease", "assertion", "adjectives", "directions")
+    bare = pa.StructArray.from_arrays([lists.values.field(name) for name in kept], kept)
+    slim = table.set_column(
+        table.column_names.index("findings"),
+        "findings",
+        pa.ListArray.from_arrays(lists.offsets, bare, mask=lists.is_null() if lists.null_count else None),
+    )
+    return encode_table(
+        slim.select([n for n in slim.column_names if n in schemas.ANNOTATIONS.names]).take(rows), config
+    )
+
+
 def _encode(table: pa.Table, config: ScoreConfig) -> tuple[EncodedStudies, tuple[str, ...]]:
     _check_ids(table, "annotations")
     ids = tuple(table["study_id"].to_pylist())
@@ -162,8 +218,13 @@ def _encode(table: pa.Table, config: ScoreConfig) -> tuple[EncodedStudies, tuple
         direction=direction,
         adjectives=adjectives,
         directions=directions,
+        unread=np.flatnonzero(~_read(table)),
     )
     return encode_flat(ids, flat, config), notes
+
+
+def _read(table: pa.Table) -> Bool[np.ndarray, " studies"]:
+    return np.asarray(pc.fill_null(table["read"], True).to_numpy().astype(bool))
 
 
 def _uncounted(names: tuple[str, ...], named: np.ndarray, rank: Mapping[str, int]) -> tuple[str, ...]:

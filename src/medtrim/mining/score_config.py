@@ -16,6 +16,7 @@ from medtrim.types import ASSERTIONS, DISEASES, NO_FINDING
 # same fractions in another order differ in the last bit, and miners compare scores for ties and with thresholds.
 SCORE_DECIMALS = 12
 MODES: tuple[str, ...] = ("faithful", "symmetric")
+UNREAD: tuple[str, ...] = ("apart", "normal")
 # Of every mining option: an unknown key and a value of another type are errors ("5" is no number).
 SETTINGS = ConfigDict(extra="forbid", strict=True)
 
@@ -64,6 +65,8 @@ class ScoreConfig:
             does; `symmetric` divides by the number of diseases that either study has.
         diseases: canonical diseases that count; findings of any other are ignored.
         assertions: findings with one of these assertions count.
+        unread: what a study is whose report was not read: `apart` from every other, or `normal`, as in the
+            authors' code, which takes every study without a recognised disease for normal.
 
     Raises:
         ConfigError: unknown mode or assertion, no or repeated diseases.
@@ -73,10 +76,13 @@ class ScoreConfig:
     mode: str = "faithful"
     diseases: Annotated[tuple[str, ...], Strict(False)] = DISEASES
     assertions: Annotated[tuple[str, ...], Strict(False)] = ("present", "uncertain")
+    unread: str = "apart"
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ConfigError(f"score mode {self.mode!r}, allowed: {', '.join(MODES)}")
+        if self.unread not in UNREAD:
+            raise ConfigError(f"score unread {self.unread!r}, allowed: {', '.join(UNREAD)}")
         unknown = [a for a in self.assertions if a not in ASSERTIONS]
         if unknown or not self.assertions:
             raise ConfigError(f"assertions {list(self.assertions)}, allowed: {', '.join(ASSERTIONS)}")
@@ -94,4 +100,5 @@ class ScoreConfig:
             "mode": self.mode,
             "diseases": list(self.diseases),
             "assertions": list(self.assertions),
+            "unread": self.unread,
         }

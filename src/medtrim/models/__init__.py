@@ -3,7 +3,7 @@
 from medtrim.models.checkpoint import load_checkpoint, read_facts, save_checkpoint, write_bundle
 from medtrim.models.config import PRESETS, ModelConfig, load_preset
 from medtrim.models.dual_encoder import EncoderBundle, build_dual_encoder, check_bundle
-from medtrim.models.encode import Encoding, encode_images, encode_texts
+from medtrim.models.encode import Encoding, encode_images, encode_texts, region_width
 from medtrim.models.images import (
     ChannelStatistics,
     channel_statistics,
@@ -29,6 +29,7 @@ __all__ = [
     "load_preset",
     "make_image_processor",
     "read_facts",
+    "region_width",
     "save_checkpoint",
     "to_pixel_values",
     "train_wordpiece",

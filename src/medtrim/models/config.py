@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,8 +17,11 @@ class ModelConfig(BaseModel):
     """A dual encoder: per side either a pretrained backbone or the arguments of one with random weights.
 
     Attributes:
-        vision: hub name or local folder of a pretrained vision backbone; None builds one from `vision_config`.
+        vision: hub name, local folder or `packaged:NAME` (`medtrim encoders list`) of a pretrained vision backbone;
+            None builds one from `vision_config`.
         text: the same for the text backbone; its own tokenizer is used.
+        pooling: how a map becomes a vector: `native` as the backbone does it, or `zones`, which keeps side and
+            height (`medtrim.models.zones`; EfficientNet-Lite alone).
         vision_config: arguments of a transformers configuration, `model_type` among them.
         text_config: the same for the text side; its vocabulary size follows the trained tokenizer.
         projection_dim: D, the dimension of the shared space.
@@ -35,6 +38,7 @@ class ModelConfig(BaseModel):
     text: str | None = None
     vision_config: dict[str, Any] = Field(default_factory=dict)
     text_config: dict[str, Any] = Field(default_factory=dict)
+    pooling: Literal["native", "zones"] = "native"
     projection_dim: int = Field(default=512, ge=1)
     image_size: int = Field(default=224, ge=8)
     max_tokens: int = Field(default=128, ge=4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import (
@@ -14,6 +14,7 @@ from transformers import (
     AutoModel,
     AutoTokenizer,
     BaseImageProcessor,
+    EfficientNetModel,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -24,8 +25,10 @@ from transformers import (
 from medtrim.errors import ModelError
 from medtrim.models.config import ModelConfig, load_preset
 from medtrim.models.images import channel_statistics, input_size, make_image_processor
+from medtrim.models.packaged import is_packaged, packaged_folder
 from medtrim.models.quiet import quiet
 from medtrim.models.tokenizer import train_wordpiece
+from medtrim.models.zones import zone_pooled
 
 
 @dataclass(slots=True)
@@ -40,6 +43,16 @@ class EncoderBundle:
     def image_size(self) -> int:
         """Side of the square input in pixels."""
         return input_size(self.image_processor)
+
+    @property
+    def fit(self) -> Literal["pad", "crop", "lungs"]:
+        """How films are brought into the square the image processor takes (`medtrim.data.load_square`)."""
+        return getattr(self.image_processor, "fit", "pad")
+
+    @property
+    def equalize(self) -> bool:
+        """Whether their histogram is equalised then."""
+        return bool(getattr(self.image_processor, "equalize", False))
 
     @property
     def max_tokens(self) -> int:
@@ -134,9 +147,19 @@ def _vision_side(config: ModelConfig, *, image_size: int) -> PreTrainedModel:
         # A CLIP-like folder holds two towers; the dual encoder takes the vision one.
         backbone = _load(AutoModel, config.vision, "vision backbone", config=_with_hidden_size(found))
         tower = getattr(backbone, "vision_model", backbone)
-        _with_hidden_size(tower.config)
-        return tower  # type: ignore[no-any-return]
-    return _from_arguments({**config.vision_config, "image_size": image_size}, "vision")
+    else:
+        tower = _from_arguments({**config.vision_config, "image_size": image_size}, "vision")
+    if config.pooling == "zones":
+        tower = zone_pooled(_efficientnet(tower, image_size))
+    _with_hidden_size(tower.config)
+    return tower  # type: ignore[no-any-return]
+
+
+def _efficientnet(tower: PreTrainedModel, image_size: int) -> EfficientNetModel:
+    if not isinstance(tower, EfficientNetModel):
+        raise ModelError(f"model.pooling: zones is for EfficientNet-Lite, not for {type(tower).__name__}")
+    tower.config.image_size = image_size
+    return tower
 
 
 def _text_side(config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -167,12 +190,15 @@ def _with_hidden_size(config: PretrainedConfig) -> PretrainedConfig:
     sizes = getattr(config, "hidden_sizes", None)
     if sizes and getattr(config, "hidden_size", None) is None:
         config.hidden_size = sizes[-1]
+    if getattr(config, "hidden_dim", None) and getattr(config, "hidden_size", None) is None:
+        config.hidden_size = config.hidden_dim  # EfficientNet's name for it
     return config
 
 
 def _load(loader: Any, name: str, what: str, **options: Any) -> Any:
+    source = packaged_folder(name) if is_packaged(name) else name
     try:
         with quiet():
-            return loader.from_pretrained(name, **options)
+            return loader.from_pretrained(source, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"{what} {name!r} cannot be loaded: {error}") from error

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 from transformers import VisionTextDualEncoderModel
+
+# Fewest regions that words can look at: 4 × 4.
+LEAST_REGIONS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +35,57 @@ class Encoding:
         return normalize(self.projected.float(), dim=-1)
 
 
-def encode_images(model: VisionTextDualEncoderModel, pixel_values: Tensor, *, local: bool = False) -> Encoding:
+def encode_images(
+    model: VisionTextDualEncoderModel,
+    pixel_values: Tensor,
+    *,
+    local: bool = False,
+    regions: nn.Module | None = None,
+) -> Encoding:
     """Embed images.
 
     Args:
         model: the dual encoder.
         pixel_values: [B C H W], normalised.
         local: also project each patch (a ViT's class token left out, a convolutional map flattened by rows).
+        regions: projects the patches instead of the model's own projection, from the deepest layer that has at
+            least `LEAST_REGIONS` of them (`region_width` is its width): the last map of a small image may be 2 × 2.
     """
-    output = model.vision_model(pixel_values=pixel_values)
+    output = model.vision_model(pixel_values=pixel_values, output_hidden_states=regions is not None)
     embedded = model.visual_projection(output.pooler_output)
     if not local:
         return Encoding(embedded)
-    hidden = output.last_hidden_state
-    patches = hidden.flatten(2).transpose(1, 2) if hidden.dim() == 4 else hidden[:, 1:]
-    projected = model.visual_projection(patches)
+    if regions is not None:
+        projected = regions(_deepest_map(output.hidden_states))
+    else:
+        projected = model.visual_projection(_patches(output.last_hidden_state))
     return Encoding(embedded, projected, projected.new_ones(projected.shape[:2]).bool())
+
+
+def region_width(model: VisionTextDualEncoderModel, image_size: int) -> int | None:
+    """Width of the layer that `regions` of `encode_images` projects; None where the last has enough patches."""
+    vision = model.vision_model
+    channels = int(getattr(vision.config, "num_channels", 3))
+    training = vision.training
+    vision.eval()
+    with torch.no_grad():
+        blank = torch.zeros(1, channels, image_size, image_size, dtype=vision.dtype, device=vision.device)
+        output = vision(pixel_values=blank, output_hidden_states=True)
+    vision.train(training)
+    if _patches(output.last_hidden_state).shape[1] >= LEAST_REGIONS:
+        return None
+    return int(_deepest_map(output.hidden_states).shape[2])
+
+
+def _patches(hidden: Tensor) -> Tensor:
+    return hidden.flatten(2).transpose(1, 2) if hidden.dim() == 4 else hidden[:, 1:]
+
+
+def _deepest_map(layers: Sequence[Tensor]) -> Tensor:
+    """The patches of the deepest layer with enough of them, or of the one with most."""
+    maps = [_patches(layer) for layer in layers]
+    most = min(LEAST_REGIONS, max(m.shape[1] for m in maps))
+    return next(m for m in reversed(maps) if m.shape[1] >= most)
 
 
 def encode_texts(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 SOME_FOLDER = "a local folder"
+PACKAGED = "packaged:"  # begins the name of an encoder that a Python package brings
 # Where a recipe, and the configurations of transformers, say what a model was loaded from.
 SOURCES = ("checkpoint", "vision", "text", "_name_or_path", "name_or_path")
 _BLOCK = 1 << 20
@@ -28,8 +29,8 @@ def is_local(source: Path | str) -> bool:
 
 
 def told_name(source: str) -> str:
-    """`source` without the folders above it, which tell of a machine and its users; a hub name as it is."""
-    if not is_local(source):
+    """`source` without the folders above it, which tell of a machine and its users; other names as they are."""
+    if not is_local(source) or source.startswith(PACKAGED):
         return source
     last = re.split(r"[\\/]", source.rstrip("\\/"))[-1]
     return SOME_FOLDER if last in ("", ".", "..") or last.startswith("~") or ":" in last else last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -15,6 +16,7 @@ from medtrim.errors import ModelError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"
+_PIECE = re.compile(r"[^ \t\n\r]+")
 
 
 def train_wordpiece(texts: Iterable[str], *, vocab_size: int, max_tokens: int) -> BertTokenizer:
@@ -49,7 +51,10 @@ def _count_words(texts: Iterable[str]) -> Counter[str]:
     pipeline = Tokenizer(WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
     normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
     pipeline.normalizer, pipeline.pre_tokenizer = normalizer, splitter
+    # Blanks always part words, and what stands between two of them repeats: each such piece is split once.
+    pieces = Counter(piece for text in texts for piece in _PIECE.findall(text))
     counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+    for piece, times in pieces.items():
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(piece)):
+            counts[word] += times
     return counts

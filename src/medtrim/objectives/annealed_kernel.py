@@ -7,7 +7,8 @@ from torch import Tensor
 
 from medtrim.errors import ConfigError
 from medtrim.objectives.checks import above, at_least, within
-from medtrim.objectives.inputs import SimilarityTensors
+from medtrim.objectives.concepts import ConceptTerm
+from medtrim.objectives.inputs import ObjectiveInputs, SimilarityTensors
 from medtrim.objectives.soft_targets import AffinityObjective, term_weights
 
 
@@ -40,6 +41,10 @@ class AnnealedKernel(AffinityObjective):
         within_sharpness: β, above 0.
         within_disease: ω, at least 0; at 1 diseases weigh within a modality what they weigh across.
         text_start: w_tt at the start, at least 0; it goes to `text_weight` linearly until `anneal_until`.
+        concepts: Weight of `ConceptTerm`, at least 0: the image also predicts, through captions, what the
+            recogniser read in the report, disease by side, zone and severity.
+        prior_correction: λ, in [0, 1]: how far images rank reports by how probable their annotation is, and not by
+            how much more probable than on average. At 0 normal images find rare findings before normal reports.
         max_scale: Ceiling of the learned inverse temperature.
 
     Raises:
@@ -63,6 +68,8 @@ class AnnealedKernel(AffinityObjective):
         within_sharpness: float = 0.2,
         within_disease: float = 1.75,
         text_start: float = 1.0,
+        concepts: float = 0.0,
+        prior_correction: float = 0.5,
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(
@@ -71,6 +78,7 @@ class AnnealedKernel(AffinityObjective):
             image_weight=image_weight,
             text_weight=text_weight,
             max_scale=max_scale,
+            prior_correction=prior_correction,
         )
         self.weights = term_weights(disease, adjective, direction)
         self.contradiction = at_least("contradiction", contradiction, 0.0)
@@ -84,6 +92,16 @@ class AnnealedKernel(AffinityObjective):
             raise ConfigError("anneal_start must be above 0")
         if contradiction:
             self.needs = self.needs | {"contradiction"}
+        self.concepts = at_least("concepts", concepts, 0.0)
+        if concepts:
+            self.needs = self.needs | {"concepts"}
+            self.concept_term = ConceptTerm()
+
+    def weighted_terms(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
+        terms = super().weighted_terms(inputs)
+        if self.concepts and inputs.concepts is not None:  # `forward` has refused a batch without them
+            terms["concepts"] = self.concepts * self.concept_term(inputs.image, inputs.concepts)
+        return terms
 
     def text_weight_at(self, progress: float) -> float:
         left = 1 - min(1.0, progress / self.anneal_until) if self.anneal_until else 0.0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor, nn
 
 from medtrim.errors import ConfigError
 from medtrim.objectives.geometry import at_least_float32
-from medtrim.objectives.inputs import Need, ObjectiveInputs, ObjectiveOutput, SimilarityTensors
+from medtrim.objectives.inputs import ConceptTensors, Need, ObjectiveInputs, ObjectiveOutput, SimilarityTensors
 
 _FIELDS: dict[Need, tuple[str, ...]] = {
     "similarity": ("similarity",),
@@ -20,6 +20,7 @@ _FIELDS: dict[Need, tuple[str, ...]] = {
     "labels": ("labels",),
     "local": ("image_local", "text_local", "text_mask"),
     "views": ("image_view", "text_view"),
+    "concepts": ("concepts",),
 }
 
 
@@ -32,10 +33,12 @@ class Objective(nn.Module, ABC):
     Attributes:
         needs: The optional inputs without which `forward` raises; an instance may need more than its class.
         initial_scale: Inverse temperature at which `log_scale` should start: exp(log_scale).
+        max_scale: Ceiling of the inverse temperature; infinite where the objective has none.
     """
 
     needs: frozenset[Need] = frozenset()
     initial_scale: float = 1 / 0.07
+    max_scale: float = math.inf
 
     @abstractmethod
     def weighted_terms(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
@@ -49,6 +52,11 @@ class Objective(nn.Module, ABC):
     def initial_log_scale(self) -> float:
         """Natural logarithm of `initial_scale`."""
         return math.log(self.initial_scale)
+
+    @torch.no_grad()
+    def clamp_scale(self, log_scale: Tensor) -> None:
+        """Hold the parameter itself at the ceiling, so that what is saved is what the loss used."""
+        log_scale.clamp_(max=math.log(self.max_scale))
 
     def forward(self, inputs: ObjectiveInputs) -> ObjectiveOutput:
         """The loss of a batch and its terms.
@@ -89,4 +97,7 @@ def _in_full_precision(inputs: ObjectiveInputs) -> ObjectiveInputs:
         adjective=inputs.similarity.adjective.to(dtype),
         direction=inputs.similarity.direction.to(dtype),
     )
-    return replace(inputs, similarity=similarity, **changed)
+    concepts = inputs.concepts and ConceptTensors(
+        **{f.name: getattr(inputs.concepts, f.name).to(dtype) for f in fields(inputs.concepts)}
+    )
+    return replace(inputs, similarity=similarity, concepts=concepts, **changed)

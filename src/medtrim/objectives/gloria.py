@@ -10,7 +10,7 @@ from medtrim.errors import ConfigError
 from medtrim.objectives.base import Objective
 from medtrim.objectives.checks import above, at_least
 from medtrim.objectives.clip import info_nce
-from medtrim.objectives.geometry import TINY, cosine, unit
+from medtrim.objectives.geometry import TINY, cosine
 from medtrim.objectives.inputs import Need, ObjectiveInputs
 
 
@@ -19,13 +19,14 @@ def attended_words(
 ) -> Float[Tensor, "B W"]:
     """cos(c_w, t_w): how well each image answers each word of one report.
 
-    c_w = Σ_m a_wm v_m is the part of the image that the word looks at, a_wm = softmax over m of ⟨v_m, t_w⟩ / τ₂.
-    For unit t_w the cosine is Σ_m a_wm ⟨v_m, t_w⟩ / |c_w| with |c_w|² = aᵀ(V Vᵀ)a: no c_w [B W E] is ever made.
+    c_w = Σ_m a_wm v_m is the part of the image that the word looks at, with a_w = softmax_m(b_mw / τ₂) and
+    b_m = softmax_w⟨v_m, t_w⟩: a region first says which words it is about, as in the public code. The cosine is
+    Σ_m a_wm ⟨v_m, t_w⟩ / (|c_w| |t_w|) with |c_w|² = aᵀ(V Vᵀ)a: no c_w [B W E] is ever made.
     """
     scores = torch.einsum("bme,we->bwm", regions, words)
-    attention = scores.div(temperature).softmax(dim=-1)
-    along = (attention * scores).sum(dim=-1)
-    squared = (attention @ (regions @ regions.mT) * attention).sum(dim=-1)
+    attention = scores.softmax(dim=1).div(temperature).softmax(dim=2)
+    along = (attention * scores).sum(dim=2)
+    squared = (attention @ (regions @ regions.mT) * attention).sum(dim=2) * words.square().sum(dim=1)
     there = squared > TINY**2
     length = torch.where(there, squared, torch.ones_like(squared)).sqrt()
     return torch.where(there, along / length, torch.zeros_like(along))
@@ -39,7 +40,7 @@ def report_match(
     attention_temperature: float,
     word_temperature: float,
 ) -> Float[Tensor, "B C"]:
-    """Z(image, report) = τ₃ · log Σ_w exp(cos(c_w, t_w) / τ₃)
+    """Z(image, report) = log Σ_w exp(cos(c_w, t_w) / τ₃)
 
     over the report's words; 0 for a report without words. One report at a time, so that memory stays at B · W · M.
     """
@@ -47,7 +48,7 @@ def report_match(
     for report, own in zip(words, mask, strict=True):
         if own.any():
             match = attended_words(regions, report[own], temperature=attention_temperature)
-            columns.append(word_temperature * torch.logsumexp(match / word_temperature, dim=1))
+            columns.append(torch.logsumexp(match / word_temperature, dim=1))
         else:
             columns.append(regions.new_zeros(len(regions)))
     return torch.stack(columns, dim=1)
@@ -60,8 +61,9 @@ class Gloria(Objective):
 
     with NCE = `info_nce` and Z = `report_match`. Huang et al., ICCV 2021 (openaccess.thecvf.com, "GLoRIA: A
     Multimodal Global-Local Representation Learning Framework for Label-efficient Medical Image Recognition"),
-    equations 2-8; temperatures as in its public code (1/4, 1/5, 1/10). The public code also normalises attention
-    over words before it does over regions; the paper does not, and neither do we. Local features are normalised.
+    equations 2-8, as its public code works them out (gloria/loss/gloria_loss.py of marshuang80/gloria, commit
+    9f0cfcf): attention is normalised over words before it is over regions, the log-sum over words is not multiplied
+    by its temperature again, local features are taken as they are, temperatures are 1/4, 1/5 and 1/10.
 
     Args:
         temperature: τ₁.
@@ -98,8 +100,8 @@ class Gloria(Objective):
             raise ConfigError("Gloria needs image_local, text_local and text_mask")
         whole = cosine(inputs.image, inputs.text)
         parts = report_match(
-            unit(inputs.image_local),
-            unit(inputs.text_local),
+            inputs.image_local,
+            inputs.text_local,
             inputs.text_mask.bool(),
             attention_temperature=self.attention_temperature,
             word_temperature=self.word_temperature,

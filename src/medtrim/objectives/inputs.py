@@ -10,7 +10,7 @@ from torch import Tensor
 
 from medtrim.errors import TrainingError
 
-Need = Literal["similarity", "contradiction", "triplets", "labels", "local", "views"]
+Need = Literal["similarity", "contradiction", "triplets", "labels", "local", "views", "concepts"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +29,23 @@ class SimilarityTensors:
     def weighted(self, disease: float, adjective: float, direction: float) -> Float[Tensor, "B B"]:
         """disease · J(D) + adjective · J̄(A) + direction · J̄(L)."""
         return disease * self.disease + adjective * self.adjective + direction * self.direction
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConceptTensors:
+    """What reports say, asked of images by captions: each concept has one that affirms it and one that denies it.
+
+    Attributes:
+        positive: Text embedding of a caption such as "opacity in the left lower zone".
+        negative: Of one such as "the left lower zone is clear".
+        target: How far each study's report affirms the concept, in [0, 1].
+        weight: Of each concept, at least 0.
+    """
+
+    positive: Float[Tensor, "K D"]
+    negative: Float[Tensor, "K D"]
+    target: Float[Tensor, "B K"]
+    weight: Float[Tensor, " K"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +68,7 @@ class ObjectiveInputs:
         text_mask: True (or 1) where a token is a word of the report, False at padding and special tokens.
         image_view: Embeddings of a second image (or augmentation) of each study.
         text_view: Embeddings of a second text (such as the impression) of each study.
+        concepts: What the reports say, with captions that say it.
     """
 
     image: Float[Tensor, "B D"]
@@ -67,6 +85,7 @@ class ObjectiveInputs:
     text_mask: Tensor | None = None
     image_view: Float[Tensor, "B D"] | None = None
     text_view: Float[Tensor, "B D"] | None = None
+    concepts: ConceptTensors | None = None
 
     def __post_init__(self) -> None:
         """Raises TrainingError where shapes contradict each other."""
@@ -86,6 +105,7 @@ class ObjectiveInputs:
             ("text_mask", self.text_mask, batch),
             ("image_view", self.image_view, batch),
             ("text_view", self.text_view, batch),
+            ("concepts", None if self.concepts is None else self.concepts.target, batch),
             ("margins", self.margins, 0 if self.triplets is None else len(self.triplets)),
         ):
             if value is not None and len(value) != first:

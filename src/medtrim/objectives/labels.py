@@ -16,6 +16,16 @@ def same_set(labels: Float[Tensor, "B C"]) -> Bool[Tensor, "B B"]:
 
 def label_cosine(labels: Float[Tensor, "B C"]) -> Float[Tensor, "B B"]:
     """Cosine of multi-hot label vectors, with `no finding` as one more label, so that two normal studies have 1."""
-    normal = (labels.sum(dim=1, keepdim=True) == 0).to(labels.dtype)
-    extended = torch.cat([labels, normal], dim=1)
+    extended = _with_no_finding(labels)
     return cosine(extended, extended)
+
+
+def label_product(labels: Float[Tensor, "B C"]) -> Float[Tensor, "B B"]:
+    """How many labels two studies share, `no finding` counting as one."""
+    extended = _with_no_finding(labels)
+    return extended @ extended.T
+
+
+def _with_no_finding(labels: Float[Tensor, "B C"]) -> Float[Tensor, "B L"]:
+    normal = (labels.sum(dim=1, keepdim=True) == 0).to(labels.dtype)
+    return torch.cat([labels, normal], dim=1)

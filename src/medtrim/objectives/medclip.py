@@ -9,7 +9,7 @@ from medtrim.objectives.base import Objective
 from medtrim.objectives.checks import above
 from medtrim.objectives.geometry import cosine, scale_of
 from medtrim.objectives.inputs import Need, ObjectiveInputs
-from medtrim.objectives.labels import label_cosine
+from medtrim.objectives.labels import label_cosine, label_product
 from medtrim.objectives.soft_targets import soft_cross_entropy
 
 
@@ -20,10 +20,12 @@ class MedClip(Objective):
 
     s = exp(log_scale). The paper has τ = 1, which makes nearly flat targets, and extracts labels by MetaMap; ours
     are the recogniser's diseases, `no finding` counting as one. Here a batch holds the image and the report of
-    each study, where the paper also samples unpaired ones.
+    each study, where the paper also samples unpaired ones. The paper's equation has the cosine of the labels; its
+    public code takes their plain product ⟨l_i, l_j⟩, so that studies with several diseases weigh more.
 
     Args:
         target_temperature: τ, above 0.
+        label_product: ⟨l_i, l_j⟩ as in the public code instead of the cosine.
         max_scale: Ceiling of the inverse temperature.
 
     Raises:
@@ -32,15 +34,19 @@ class MedClip(Objective):
 
     needs: frozenset[Need] = frozenset({"labels"})
 
-    def __init__(self, *, target_temperature: float = 1.0, max_scale: float = 100.0) -> None:
+    def __init__(
+        self, *, target_temperature: float = 1.0, label_product: bool = False, max_scale: float = 100.0
+    ) -> None:
         super().__init__()
+        self.label_product = label_product
         self.target_temperature = above("target_temperature", target_temperature, 0.0)
         self.max_scale = above("max_scale", max_scale, 0.0)
 
     def weighted_terms(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
         if inputs.labels is None:
             raise ConfigError("MedClip needs labels")
-        affinity = label_cosine(inputs.labels) / self.target_temperature
+        alike = label_product if self.label_product else label_cosine
+        affinity = alike(inputs.labels) / self.target_temperature
         logits = scale_of(inputs.log_scale, maximum=self.max_scale) * cosine(inputs.image, inputs.text)
         return {
             "image_text": soft_cross_entropy(logits, affinity, own_pair=True) / 2,

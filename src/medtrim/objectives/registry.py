@@ -10,6 +10,7 @@ from medtrim.objectives.annealed_kernel import AnnealedKernel
 from medtrim.objectives.base import Objective
 from medtrim.objectives.batch_hard import BatchHard
 from medtrim.objectives.clip import Clip
+from medtrim.objectives.concepts import ConceptsOnly
 from medtrim.objectives.convirt import ConVirt
 from medtrim.objectives.cxr_clip import CxrClip
 from medtrim.objectives.gloria import Gloria
@@ -36,6 +37,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "supervised-contrastive": SupervisedContrastive,
     "batch-hard": BatchHard,
     "label-only": LabelOnly,
+    "concepts": ConceptsOnly,
 }
 
 # What the trainer knows and the user need not say.
@@ -66,6 +68,11 @@ def build_objective(
     Raises:
         ConfigError: the name or an option is unknown (the message gives the nearest allowed one), an option is
             of the wrong type or out of range, or the objective needs a size that was not given.
+
+    Examples:
+        >>> import medtrim
+        >>> sorted(medtrim.build_objective("medtrim").needs)
+        ['contradiction', 'similarity']
     """
     allowed = objective_options(name)
     for option in options:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from medtrim.errors import ConfigError
 from medtrim.objectives.base import Objective
-from medtrim.objectives.checks import above, at_least
+from medtrim.objectives.checks import above, at_least, within
 from medtrim.objectives.geometry import cosine, nothing, scale_of
 from medtrim.objectives.inputs import Need, ObjectiveInputs, SimilarityTensors
 
@@ -31,6 +31,16 @@ def soft_cross_entropy(
     return soft_cross_entropy(_without_diagonal(logits), _without_diagonal(affinity), own_pair=True)
 
 
+def class_sizes(similarity: SimilarityTensors) -> Float[Tensor, "B"]:
+    """How many studies of the batch have each study's very annotation, itself included.
+
+    A study is like itself in everything that it has (a normal one has no descriptors, so its descriptor terms are
+    0), and no study is more like it than that.
+    """
+    alike = similarity.weighted(1.0, 1.0, 1.0)
+    return (alike >= alike.diagonal()[:, None] - SAME).to(alike.dtype).sum(dim=1)
+
+
 def _without_diagonal(square: Float[Tensor, "B B"]) -> Float[Tensor, "B C"]:
     size = len(square)
     return square.flatten()[1:].view(size - 1, size + 1)[:, :-1].reshape(size, size - 1)
@@ -48,6 +58,10 @@ def term_weights(disease: float, adjective: float, direction: float) -> tuple[fl
     return weights
 
 
+# Two sums of similarities that differ by less are equal: Jaccard indices of different sets differ by more.
+SAME = 1e-4
+
+
 class AffinityObjective(Objective):
     """Cross-entropy between softmax(Q) over the batch and softmax of the scaled similarities.
 
@@ -56,6 +70,13 @@ class AffinityObjective(Objective):
 
     Subclasses say what Q and Q′ are. w_ii is `image_weight`, w_tt `text_weight`. With Q = 0 on and −∞ off the
     diagonal the first bracket is CLIP.
+
+    At its optimum ℓ(i, t) makes s · cos rank reports by likelihood ratio: n studies with equal annotations share
+    the target, each gets 1/n, and an image that is normal with probability 0.9 ranks a rare finding of probability
+    0.01 above the normal reports, of which there are many. `prior_correction` λ takes λ log n_r off the logits of
+    report r in ℓ(i, t), n_r the studies of the batch with its annotation, so that s · cos has to make up for it:
+    logit adjustment (Menon et al. 2021, https://arxiv.org/abs/2007.07314). At 1 an image ranks reports by how
+    probable their annotation is, at 0 by how much more probable than on average.
     """
 
     needs: frozenset[Need] = frozenset({"similarity"})
@@ -68,8 +89,10 @@ class AffinityObjective(Objective):
         image_weight: float,
         text_weight: float,
         max_scale: float,
+        prior_correction: float = 0.0,
     ) -> None:
         super().__init__()
+        self.prior_correction = within("prior_correction", prior_correction, 0.0, 1.0)
         self.image_weight = at_least("image_weight", image_weight, 0.0)
         self.text_weight = at_least("text_weight", text_weight, 0.0)
         self.cross_modal = cross_modal
@@ -102,7 +125,10 @@ class AffinityObjective(Objective):
         terms: dict[str, Tensor] = {}
         if self.cross_modal:
             logits = scale * cosine(inputs.image, inputs.text)
-            terms["image_text"] = soft_cross_entropy(logits, affinity, own_pair=True) / 2
+            rarer = logits
+            if self.prior_correction:
+                rarer = logits - self.prior_correction * class_sizes(inputs.similarity).log()
+            terms["image_text"] = soft_cross_entropy(rarer, affinity, own_pair=True) / 2
             terms["text_image"] = soft_cross_entropy(logits.T, affinity, own_pair=True) / 2
         if self.within_modal:
             within = self.affinity_within(affinity, inputs.similarity, inputs.progress)

@@ -29,13 +29,19 @@ class QueryEncoder:
         return int(self.bundle.model.config.projection_dim)
 
     def images(self, pictures: Sequence[NDArray[np.uint8]]) -> Vectors:
-        """Unit vectors [N D] of grayscale uint8 images, each [H W] of any size; padded to the model's square.
+        """Unit vectors [N D] of grayscale uint8 images, each [H W] of any size, brought into the model's square.
 
         Raises:
             RecordError: the model gives a picture no finite vector.
         """
-        side = self.bundle.image_size
-        squares = np.stack([p if p.shape == (side, side) else fit_square(p, side) for p in pictures])
+        side, fit, equalize = self.bundle.image_size, self.bundle.fit, self.bundle.equalize
+        plain = fit != "lungs" and not equalize
+        squares = np.stack(
+            [
+                p if plain and p.shape == (side, side) else fit_square(p, side, fit=fit, equalize=equalize)
+                for p in pictures
+            ]
+        )
         with torch.inference_mode():
             pixels = to_pixel_values(torch.from_numpy(squares).to(self.device), self.bundle.image_processor)
             vectors = encode_images(self.bundle.model, pixels).embedding

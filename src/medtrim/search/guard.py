@@ -70,6 +70,16 @@ def check_exposure(host: str, token: str | None) -> None:
         )
 
 
+def check_viewer(address: str) -> None:
+    """Refuse an address of the hospital's viewer that leads nowhere, or runs as a script in the page.
+
+    Raises:
+        ConfigError: it is not http(s), or `{study_id}` is not in it.
+    """
+    if not address.startswith(("http://", "https://")) or "{study_id}" not in address:
+        raise ConfigError(f"the viewer's address must be http(s) with {{study_id}} in it, not {address!r}")
+
+
 class Guard:
     """ASGI middleware around the server: token, host name, origin, headers, and errors that nobody foresaw.
 

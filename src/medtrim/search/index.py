@@ -135,6 +135,7 @@ class _Writer:
             "dimension": self.encoder.dimension,
             "studies": self.written,
             "thumbnail": self.side,
+            "image_root": str(self.root.absolute()),
             "diseases": [name for name, _ in ordered],
         }
 
@@ -153,7 +154,9 @@ class _Writer:
         rows = np.arange(self.written, self.written + len(studies))
         self.written += len(studies)
         for annotation in annotations:
-            self.diseases.update(state.disease for state in disease_states(annotation.findings))
+            if annotation.read:  # a report that was not read says of no disease whether it is there
+                self.diseases.update(state.disease for state in disease_states(annotation.findings))
+        shown = [facets(a.findings) if a.read else [] for a in annotations]
         thumbnails = [_jpeg(p, self.side) if self.side else None for p in pictures]
         columns = {
             "row": pa.array(rows),
@@ -161,9 +164,11 @@ class _Writer:
             "image": _vectors(images),
             "text": _vectors(texts),
             "findings": annotations_to_table(annotations)["findings"].combine_chunks(),
-            "facets": pa.array([facets(a.findings) for a in annotations], type=pa.list_(pa.string())),
+            "facets": pa.array(shown, type=pa.list_(pa.string())),
             "report_findings": pa.array([s.findings for s in studies]),
             "report_impression": pa.array([s.impression for s in studies]),
+            "split": pa.array([s.split for s in studies]),
+            "image_files": pa.array([list(s.images) for s in studies], type=pa.list_(pa.string())),
             "thumbnail": pa.array(thumbnails, type=pa.binary()),
             "has_thumbnail": pa.array([t is not None for t in thumbnails]),
         }

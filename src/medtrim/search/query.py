@@ -128,6 +128,12 @@ class Query:
         one_per_patient: show the best study of each patient only.
         offset: hits to pass over (paging).
         k: hits to return.
+
+    Examples:
+        >>> import medtrim
+        >>> query = medtrim.Query("large left pleural effusion", against="text", k=5)
+        >>> query.text, query.k
+        ('large left pleural effusion', 5)
     """
 
     text: str = ""

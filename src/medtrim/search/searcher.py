@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,15 @@ class SearchResult:
 
 
 class Searcher:
-    """An index with its model and recogniser. Threads may share it: the model answers one at a time."""
+    """An index with its model and recogniser. Threads may share it: the model answers one at a time.
+
+    Examples:
+        >>> import medtrim
+        >>> searcher = medtrim.Searcher.open("index")
+        >>> found = searcher.search(medtrim.Query("large left pleural effusion", k=3))
+        >>> len(found.hits), found.wanted.must[0].disease if found.wanted.must else found.wanted.like[0].disease
+        (3, 'pleural effusion')
+    """
 
     def __init__(
         self,
@@ -91,8 +100,10 @@ class Searcher:
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, index: StudyIndex, *, device: str = "cpu") -> Searcher:
-        """A searcher with the index's own model and the default ontology."""
+    def open(cls, index: StudyIndex | Path | str, *, device: str = "cpu") -> Searcher:
+        """A searcher of an index, or of the folder that holds one, with its own model and the default ontology."""
+        if not isinstance(index, StudyIndex):
+            index = StudyIndex(index)
         ontology = load_ontology()
         recognizer = Recognizer(ontology)
         encoder = QueryEncoder(load_checkpoint(index.model_folder), device=device)
@@ -106,7 +117,7 @@ class Searcher:
             TableError: the query's study is not in the index.
             RecordError: the model gives the query no finite vector.
 
-        Example:
+        Examples:
             >>> searcher.search(Query("pleural effusion, no cardiomegaly", k=5)).hits
         """
         query.check()

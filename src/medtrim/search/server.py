@@ -12,23 +12,51 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from medtrim.data.images import strict_decoding
+from medtrim.data import ImageLimits
+from medtrim.data.images import decode, read_source, strict_decoding
 from medtrim.errors import ImageError, MedTrimError, TableError
 from medtrim.search.admission import Admission, Limits
 from medtrim.search.audit import AuditTrail
 from medtrim.search.guard import Guard
 from medtrim.search.metrics import Metrics
-from medtrim.search.pictures import as_png, decode_upload, model_square, preview
+from medtrim.search.model_facts import describe_model
+from medtrim.search.pictures import MAX_PIXELS, as_png, decode_upload, model_square, preview
 from medtrim.search.query import Query as SearchQuery
 from medtrim.search.searcher import Searcher
-from medtrim.search.wire import MAX_TEXT, About, Answer, Options, PreviewJson, SearchRequest
+from medtrim.search.wire import MAX_TEXT, About, Answer, Options, PreviewJson, Refusal, SearchRequest
 from medtrim.types import medtrim_version
 
-MAX_ROW = 2**63 - 1
+_REFUSAL = {
+    "description": "Refused, with the reason.",
+    "content": {"application/json": {"schema": Refusal.model_json_schema()}},
+}
+REFUSALS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 403, 404, 408, 413, 422, 429, 503), _REFUSAL)
+FILE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+MAX_ROW, MAX_VIEW = 2**63 - 1, 1000
+ORIGINAL_LIMITS = ImageLimits(max_pixels=MAX_PIXELS)
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+
+
+class JpegResponse(Response):
+    """A JPEG."""
+
+    media_type = "image/jpeg"
+
+
+class PngResponse(Response):
+    """A PNG."""
+
+    media_type = "image/png"
+
 
 DEFAULT_LIMITS = Limits()
 
@@ -65,7 +93,9 @@ def _api(
         docs_url=None,
         redoc_url=None,
         lifespan=_decoding_strictly,
+        responses=REFUSALS,
     )
+    facts = describe_model(searcher.index, searcher.encoder)
     _add_error_answers(app)
     _add_probes(app, searcher, metrics)
     _add_pages(app)
@@ -91,7 +121,7 @@ def _api(
             studies=len(searcher.index),
             diseases=list(searcher.index.diseases),
             vocabulary={axis: list(levels) for axis, levels in searcher.contradictions.axes.items()},
-            facts={},
+            facts=facts,
             filters=[],
             viewer_url=viewer_url,
             max_text=MAX_TEXT,
@@ -102,7 +132,7 @@ def _api(
     def search(asked: SearchRequest, request: Request) -> Answer:
         return answered(request, asked.query(max_bytes=limits.max_body))
 
-    @app.post("/api/search/image")
+    @app.post("/api/search/image", openapi_extra=FILE_BODY)
     async def by_image(request: Request, options: Annotated[Options, Query()]) -> Answer:
         content = await request.body()
 
@@ -112,17 +142,33 @@ def _api(
 
         return await run_in_threadpool(work)
 
-    @app.post("/api/preview")
+    @app.post("/api/preview", openapi_extra=FILE_BODY)
     async def upload_preview(request: Request) -> PreviewJson:
         content = await request.body()
         return await run_in_threadpool(_preview, content, limits.max_body, searcher.encoder.bundle.image_size)
 
-    @app.get("/api/studies/{row}/thumbnail")
+    @app.get("/api/studies/{row}/thumbnail", response_class=JpegResponse)
     def thumbnail(row: Annotated[int, Path(ge=0, le=MAX_ROW)]) -> Response:
         content = searcher.index.thumbnail(row)
         if content is None:
             raise TableError("no such picture")
-        return Response(content, media_type="image/jpeg")
+        return JpegResponse(content)
+
+    @app.get("/api/studies/{row}/image", response_class=PngResponse)
+    def original(
+        row: Annotated[int, Path(ge=0, le=MAX_ROW)],
+        request: Request,
+        view: Annotated[int, Query(ge=0, le=MAX_VIEW)] = 0,
+    ) -> Response:
+        """The original picture at its full size, 8 bits, as PNG."""
+        study = searcher.index.study_at(row)
+        path = searcher.index.image_file(study, view)
+        if path is None:
+            raise TableError("the study has no such view")
+        content = read_source(path, study_id="original", limits=ORIGINAL_LIMITS)
+        picture = decode(content, study_id="original", limits=ORIGINAL_LIMITS)
+        shown(request, "picture", [study.study_id])
+        return PngResponse(as_png(picture))
 
     return app
 
@@ -176,9 +222,9 @@ def _add_probes(app: FastAPI, searcher: Searcher, metrics: Metrics) -> None:
         searcher.index.thumbnail(0)  # the index answers
         return {"status": "ready"}
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     def metrics_page() -> Response:
-        return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return PlainTextResponse(metrics.page())
 
 
 def _add_pages(app: FastAPI) -> None:

@@ -20,12 +20,21 @@ from medtrim.types.tables import annotations_from_table
 
 Side = Literal["image", "text"]
 SIDES_OF_STUDY: tuple[Side, ...] = ("image", "text")
-FORMAT = 1
+FORMAT = 2
 FACTS_NAME, MODEL_NAME, TABLE_NAME = "index.json", "model", "studies"
 _SPARE = 16
 """Rows fetched beyond k, so that equal distances at the cut are ordered by study id and not by storage."""
 
-_COLUMNS = ["row", "study_id", "findings", "report_findings", "report_impression", "has_thumbnail"]
+_COLUMNS = [
+    "row",
+    "study_id",
+    "split",
+    "findings",
+    "report_findings",
+    "report_impression",
+    "image_files",
+    "has_thumbnail",
+]
 
 
 def index_schema(dimension: int) -> pa.Schema:
@@ -41,6 +50,8 @@ def index_schema(dimension: int) -> pa.Schema:
             ("facets", pa.list_(pa.string())),
             ("report_findings", pa.string()),
             ("report_impression", pa.string()),
+            ("split", pa.string()),
+            ("image_files", pa.list_(pa.string())),
             ("thumbnail", pa.binary()),
             ("has_thumbnail", pa.bool_()),
         ]
@@ -61,6 +72,8 @@ class IndexedStudy:
     view: str = ""
     views: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
+    split: str = ""
+    image_files: tuple[str, ...] = ()
 
     @property
     def read(self) -> bool:
@@ -152,6 +165,23 @@ class StudyIndex:
         content: bytes | None = found["thumbnail"].to_pylist()[0] if found.num_rows else None
         return content or None
 
+    def study_at(self, row: int) -> IndexedStudy:
+        """The study in `row`.
+
+        Raises:
+            TableError: there is none.
+        """
+        found = self._table.search().where(f"row = {int(row)}").select(_COLUMNS).limit(1).to_arrow()
+        if not found.num_rows:
+            raise TableError(f"the index has no row {row}")
+        return _studies(found)[0]
+
+    def image_file(self, study: IndexedStudy, view: int) -> Path | None:
+        """Where the original image of a study's `view` (0, 1, …) was when it was indexed; None beyond its last."""
+        if not 0 <= view < len(study.image_files):
+            return None
+        return Path(str(self.facts["image_root"])) / study.image_files[view]
+
     def _row_of(self, study_id: str, columns: list[str]) -> pa.Table:
         found = self._table.search().where(f"study_id = {_quoted(study_id)}").select(columns).limit(1).to_arrow()
         if not found.num_rows:
@@ -191,6 +221,8 @@ def _studies(table: pa.Table) -> list[IndexedStudy]:
             report_findings=row["report_findings"],
             report_impression=row["report_impression"],
             has_thumbnail=row["has_thumbnail"],
+            split=row["split"],
+            image_files=tuple(row["image_files"]),
         )
         for row, annotation in zip(
             table.select([c for c in _COLUMNS if c != "findings"]).to_pylist(), annotations, strict=True

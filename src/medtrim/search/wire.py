@@ -22,6 +22,7 @@ from medtrim.types import Finding
 MAX_TEXT = 4000
 """Longest query text in characters; a long report has about 2,000."""
 
+TRAIN = "train"
 MAX_CHIPS, MAX_WORDS = 50, 20
 
 Word = Annotated[str, Field(max_length=100)]
@@ -232,8 +233,8 @@ class HitJson(BaseModel):
             row=study.row,
             patient_id=study.patient_id,
             view=study.view,
-            views=list(study.views),
-            in_training=False,
+            views=list(study.views) or [study.view] * len(study.image_files),
+            in_training=study.split == TRAIN,
             columns=dict(study.columns),
             score=round(hit.score, 6),
             similarity=round(hit.similarity, 6),
@@ -280,6 +281,12 @@ class Answer(BaseModel):
             more=result.more,
             query_row=query_row,
         )
+
+
+class Refusal(BaseModel):
+    """Why a request was not answered."""
+
+    error: str
 
 
 class PreviewJson(BaseModel):

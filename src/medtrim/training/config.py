@@ -31,6 +31,8 @@ class DataConfig(Section):
         fractions: shares by patient where the table assigns no split.
         split_seed: of that assignment.
         workers: threads that decode images into the cache (0: one a core).
+        fit, equalize: how films come into the square (`medtrim.data.load_square`), where the cache is made by the
+            run; the checkpoint remembers it.
     """
 
     studies: Path
@@ -44,6 +46,8 @@ class DataConfig(Section):
     fractions: dict[str, float] = Field(default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1})
     split_seed: int = 0
     workers: int = Field(default=0, ge=0)
+    fit: Literal["pad", "crop", "lungs"] = "pad"
+    equalize: bool = False
 
 
 class ModelSection(Section):
@@ -51,11 +55,16 @@ class ModelSection(Section):
 
     Attributes:
         checkpoint: folder or hub name of a dual encoder to start from, instead of building one.
-        vision, text: hub name or folder of a pretrained backbone.
+        vision, text: hub name, folder or `packaged:NAME` of a pretrained backbone.
+        pooling: `zones` keeps side and height in the pooled vector (`medtrim.models.zones`).
         vision_config, text_config: arguments of a backbone with random weights.
         projection_dim, image_size, max_tokens, vocab_size, temperature: as in `medtrim.models.ModelConfig`;
             without a `temperature` the learned scale starts where the objective wants it or a checkpoint left it.
         freeze_layers: the embeddings and this many first layers of both sides stay as they are.
+        frozen: train the projections alone, on features that are worked out once (`medtrim.training.features`);
+            images are not augmented then.
+        standardise: write the projections in terms of standardised features (`medtrim.models.standardise`); frozen
+            features always are.
         activation_checkpointing: trade a second forward pass for memory.
     """
 
@@ -63,6 +72,7 @@ class ModelSection(Section):
     checkpoint: str | None = None
     vision: str | None = None
     text: str | None = None
+    pooling: Literal["native", "zones"] | None = None
     vision_config: dict[str, Any] | None = None
     text_config: dict[str, Any] | None = None
     projection_dim: int | None = Field(default=None, ge=1)
@@ -71,11 +81,13 @@ class ModelSection(Section):
     vocab_size: int | None = Field(default=None, ge=32)
     temperature: float | None = Field(default=None, gt=0)
     freeze_layers: int = Field(default=0, ge=0)
+    frozen: bool = False
+    standardise: bool = False
     activation_checkpointing: bool = False
 
     def overrides(self) -> dict[str, Any]:
         """The preset's keys that this section replaces."""
-        own = {"preset", "checkpoint", "freeze_layers", "activation_checkpointing"}
+        own = {"preset", "checkpoint", "freeze_layers", "frozen", "standardise", "activation_checkpointing"}
         return {k: v for k, v in self.model_dump().items() if k not in own and v is not None}
 
 
@@ -192,6 +204,8 @@ class AugmentConfig(Section):
         gamma: exponent of exp(± this).
         noise: standard deviation of added Gaussian noise, intensities in [0, 1].
         blur: largest standard deviation of a Gaussian blur in pixels.
+        features: standard deviation of Gaussian noise on frozen features, in units of each one's own: of a linear
+            head it is a ridge.
     """
 
     rotate: float = Field(default=5.0, ge=0, le=45)
@@ -202,6 +216,7 @@ class AugmentConfig(Section):
     gamma: float = Field(default=0.0, ge=0, le=2)
     noise: float = Field(default=0.01, ge=0, le=0.5)
     blur: float = Field(default=0.0, ge=0, le=8)
+    features: float = Field(default=0.0, ge=0, le=20)
 
 
 class EvaluationConfig(Section):

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from medtrim.data import ImageCache, assign_splits, check_patient_overlap, read_corpus
 from medtrim.errors import TableError, TrainingError
-from medtrim.mining.similarity import EncodedStudies, ScoreConfig, ScoreWeights, encode_studies
+from medtrim.mining.reading import encode_table_of, read_findings
+from medtrim.mining.similarity import EncodedStudies, ScoreConfig, ScoreWeights
 from medtrim.training.config import TrainConfig
-from medtrim.types import Annotation, Provenance, Reject, Study, schemas
-from medtrim.types.tables import Progress, annotations_from_table, no_progress, read_table
+from medtrim.types import Provenance, Reject, Study, schemas
+from medtrim.types.tables import Progress, no_progress, read_table
 
 Rows = NDArray[np.int64]
 
@@ -143,6 +144,8 @@ def _cache(
         root=config.data.image_root or config.data.studies.parent,
         size=image_size,
         path=path,
+        fit=config.data.fit,
+        equalize=config.data.equalize,
         workers=config.data.workers or None,
         progress=progress,
     )
@@ -159,16 +162,11 @@ def encode_annotations(
     """
     if config.data.annotations is None:
         return None, None
-    table = read_table(config.data.annotations, schemas.ANNOTATIONS, table="annotations")
+    table = read_findings(config.data.annotations)
     provenance = Provenance.from_metadata(table.schema.metadata)
-    known: dict[str, Annotation] = {a.study_id: a for a in annotations_from_table(table)}
-    missing = [s.study_id for s in studies if s.study_id not in known]
-    if missing:
-        shown = ", ".join(map(repr, missing[:5])) + (" …" if len(missing) > 5 else "")
-        raise TableError(f"annotations: {len(missing)} training studies have none: {shown}")
     weights = ScoreWeights(config.score.disease, config.score.adjective, config.score.direction)
     score = ScoreConfig(weights=weights, mode=config.score.mode, assertions=config.score.assertions)
-    return encode_studies([known[s.study_id] for s in studies], score), provenance
+    return encode_table_of(table, [s.study_id for s in studies], score), provenance
 
 
 def read_triplet_rows(

@@ -18,6 +18,8 @@ from transformers import PreTrainedTokenizerBase
 from medtrim.data import ImageCache
 from medtrim.errors import MedTrimError
 from medtrim.models import build_dual_encoder, load_checkpoint, load_preset
+from medtrim.models.names import PACKAGED
+from medtrim.models.packaged import ENCODERS, packaged_problem
 from medtrim.training.collate import tokenize
 from medtrim.training.corpus import read_reports
 
@@ -57,6 +59,7 @@ def examine(
     yield Check("python", "good", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield from _devices()
     yield _disk(out)
+    yield from _encoders()
     image_size = None
     if cache is not None:
         yield from _guarded("image cache", lambda: _cache(cache, checksums=checksums))
@@ -76,6 +79,13 @@ def _devices() -> Iterator[Check]:
         facts = torch.cuda.get_device_properties(index)
         bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
         yield Check("GPU", "good", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB, {bf16}")
+
+
+def _encoders() -> Iterator[Check]:
+    for name in ENCODERS:
+        problem = packaged_problem(PACKAGED + name)
+        state: State = "good" if problem is None else "note"
+        yield Check("encoder", state, f"{PACKAGED}{name} is there" if problem is None else problem)
 
 
 def _disk(out: Path) -> Check:

@@ -14,6 +14,7 @@ from medtrim.mining.batch import BatchConfig, mine_batch
 from medtrim.mining.conflicts import ConflictFinder
 from medtrim.mining.similarity import EncodedStudies, score_matrix, similarity_terms
 from medtrim.objectives import Objective, SimilarityTensors
+from medtrim.training.concepts import ConceptTable, concept_table
 from medtrim.types import DEFAULT_CONTRADICTIONS, Contradictions
 
 Rows = NDArray[np.int64]
@@ -21,12 +22,13 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class BatchKnowledge:
-    """Similarities, contradictions, triplets and labels of a batch, as far as the objective wants them."""
+    """What the objective wants to know of a batch: similarities, contradictions, triplets, labels, concepts."""
 
     similarity: SimilarityTensors | None = None
     contradiction: Tensor | None = None
     triplets: Tensor | None = None
     labels: Tensor | None = None
+    affirmed: Tensor | None = None
 
 
 @dataclass(slots=True)
@@ -50,10 +52,11 @@ class CorpusKnowledge:
     contradictions: Contradictions = DEFAULT_CONTRADICTIONS
     _conflicts: ConflictFinder | None = field(default=None, init=False)
     _labels: NDArray[np.float32] | None = field(default=None, init=False)
+    concepts: ConceptTable | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Raises ConfigError where the objective wants what no table gives."""
-        if self.encoded is None and self.needs & {"similarity", "contradiction", "labels"}:
+        if self.encoded is None and self.needs & {"similarity", "contradiction", "labels", "concepts"}:
             raise ConfigError("the objective compares annotations: data.annotations must name their table")
         if self.triplets is None and self.encoded is None and "triplets" in self.needs:
             raise ConfigError(
@@ -62,6 +65,8 @@ class CorpusKnowledge:
             )
         if self.encoded is not None and "labels" in self.needs:
             self._labels = self.encoded.has[self.encoded.inverse].astype(np.float32)
+        if self.encoded is not None and "concepts" in self.needs:
+            self.concepts = concept_table(self.encoded)
         if self.encoded is not None and "contradiction" in self.needs and self.contradictions.axes:
             self._conflicts = ConflictFinder(self.encoded, self.contradictions)
 
@@ -81,7 +86,10 @@ class CorpusKnowledge:
             triplets = torch.from_numpy(self._triplets(rows, index)).to(device)
         if self._labels is not None:
             labels = _tensor(self._labels[rows], device)
-        return BatchKnowledge(similarity, contradiction, triplets, labels)
+        affirmed = None
+        if self.concepts is not None and self.encoded is not None:
+            affirmed = _tensor(self.concepts.target[self.encoded.inverse[rows]], device)
+        return BatchKnowledge(similarity, contradiction, triplets, labels, affirmed)
 
     def _contradicting(self, rows: Rows) -> NDArray[np.bool_]:
         """Which of the studies contradict each other [B B]; none where the ontology names no contradiction."""

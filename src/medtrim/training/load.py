@@ -16,7 +16,7 @@ from medtrim.training.config import TrainConfig
 from medtrim.types.settings import explain, merge, nearest, nested
 from medtrim.types.yamlfile import load_yaml, read_yaml
 
-RECIPES = ("tiny-cpu", "paper", "single-gpu")
+RECIPES = ("tiny-cpu", "pretrained-cpu", "paper", "single-gpu")
 
 _ROUNDS = 4  # a section that is no mapping, a key that it needs, its values, and rules over several sections
 _UNKNOWN = "not-given"  # stands for a needed path, so that the rest of a recipe can be checked
@@ -29,9 +29,9 @@ class CheckedConfig:
     Attributes:
         config: the recipe without what is wrong with it; None where nothing is left to go on.
         problems: everything that is wrong, one by one.
-        missing: needed keys that nobody gave; `config` holds a stand-in for each, which means nothing.
+        missing: needed keys that were not given; `config` holds a stand-in for each, which means nothing.
         dropped: keys that were left out for what is wrong with them; what `config` holds there is a default, and
-            nobody's wish.
+            not set by the user.
     """
 
     config: TrainConfig | None

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import VisionTextDualEncoderModel
 
-from medtrim.models import encode_images, encode_texts
+from medtrim.models import encode_images, encode_texts, region_width
+from medtrim.models.standardise import deviation_of
 from medtrim.objectives import Objective
+
+Inputs = tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]
 
 
 class AlignmentModule(nn.Module):
@@ -21,6 +26,11 @@ class AlignmentModule(nn.Module):
             pass and worked out again when its gradient is due, so memory holds one chunk's: gradient caching
             (Gao et al. 2021, https://arxiv.org/abs/2101.06983), the random state of dropout replayed.
         length_groups: encode reports in so many groups of like length.
+        noise: on pooled features while training, in units of their standard deviation.
+        keep_statistics: batch norms of the encoder use what they have learned of means and deviations, in training
+            too: a pretrained net has them of a million images, and no study's embedding depends on its batch.
+        image_size: of the images, in pixels; where the objective compares regions and the last map of such an image
+            is smaller than 4 × 4, an earlier one is taken, by a projection of its own.
     """
 
     def __init__(
@@ -30,27 +40,65 @@ class AlignmentModule(nn.Module):
         *,
         chunk: int = 0,
         length_groups: int = 1,
+        noise: float = 0.0,
+        keep_statistics: bool = False,
+        image_size: int = 224,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.objective = objective
         self.chunk = chunk
         self.length_groups = length_groups
+        self.noise = noise
+        self.keep_statistics = keep_statistics
         self.local = "local" in objective.needs
+        width = region_width(encoder, image_size) if self.local else None
+        self.regions = nn.Linear(width, encoder.config.projection_dim, bias=False) if width else None
 
     def forward(
         self,
         pixel_values: Tensor,
         input_ids: Tensor,
-        attention_mask: Tensor,
+        attention_mask: Tensor | None = None,
         view_pixel_values: Tensor | None = None,
         view_ids: Tensor | None = None,
         view_mask: Tensor | None = None,
+        captions: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Embeddings of a rank's studies: `image` and `text` [b D], with `image_local`, `text_local`, `image_view`
-        and `text_view` where asked for or given."""
-        size = len(pixel_values)
-        inputs = (pixel_values, input_ids, attention_mask, view_pixel_values, view_ids, view_mask)
+        and `text_view` where asked for or given, and `captions` [C D], which every rank encodes for itself.
+
+        Studies come as pixels [b C H W] and token ids [b L] or, with frozen encoders, as pooled features [b F] of
+        both; captions as `input_ids` and `attention_mask`, or as `features`.
+        """
+        if attention_mask is None:
+            encoded = self._project(pixel_values, input_ids)
+        else:
+            encoded = self._in_chunks(
+                (pixel_values, input_ids, attention_mask, view_pixel_values, view_ids, view_mask)
+            )
+        if captions is not None:
+            encoded["captions"] = self._captions(captions)
+        return encoded
+
+    def _captions(self, captions: Mapping[str, Tensor]) -> Tensor:
+        if "features" in captions:
+            embedded: Tensor = self.encoder.text_projection(captions["features"])
+            return embedded
+        return encode_texts(self.encoder, captions["input_ids"], captions["attention_mask"]).projected
+
+    def _project(self, image: Tensor, text: Tensor) -> dict[str, Tensor]:
+        visual, textual = self.encoder.visual_projection, self.encoder.text_projection
+        return {"image": visual(self._noisy(image, visual)), "text": textual(self._noisy(text, textual))}
+
+    def _noisy(self, features: Tensor, projection: nn.Module) -> Tensor:
+        """`features` with noise in proportion to each one's deviation, while training."""
+        if not self.noise or not self.training:
+            return features
+        return features + self.noise * deviation_of(projection) * torch.randn_like(features)
+
+    def _in_chunks(self, inputs: Inputs) -> dict[str, Tensor]:
+        size = len(inputs[0])
         if not self.chunk or self.chunk >= size:
             return self._encode(*inputs)
         parts = []
@@ -62,6 +110,14 @@ class AlignmentModule(nn.Module):
                 parts.append(self._encode(*part))  # type: ignore[arg-type]
         return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
 
+    def train(self, mode: bool = True) -> AlignmentModule:
+        """Training mode; with `keep_statistics` not for batch norms of the encoder."""
+        super().train(mode)
+        for part in self.encoder.modules() if self.keep_statistics else ():
+            if isinstance(part, nn.BatchNorm2d):
+                part.training = False
+        return self
+
     def _encode(
         self,
         pixel_values: Tensor,
@@ -71,7 +127,7 @@ class AlignmentModule(nn.Module):
         view_ids: Tensor | None,
         view_mask: Tensor | None,
     ) -> dict[str, Tensor]:
-        image = encode_images(self.encoder, pixel_values, local=self.local)
+        image = encode_images(self.encoder, pixel_values, local=self.local, regions=self.regions)
         text = encode_texts(self.encoder, input_ids, attention_mask, local=self.local, groups=self.length_groups)
         encoded = {"image": image.projected, "text": text.projected}
         if image.local is not None and text.local is not None:

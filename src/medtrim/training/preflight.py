@@ -274,7 +274,7 @@ def dry_run(config: TrainConfig, *, progress: Progress = no_progress) -> DryRun:
     Raises:
         MedTrimError: whatever `train` would raise before its first step.
     """
-    run = prepare_run(config, progress=progress)
+    run = prepare_run(config, pool=False, progress=progress)
     parameters = list(run.module.parameters())
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
     total = sum(p.numel() for p in parameters)

@@ -6,16 +6,20 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from medtrim.errors import ConfigError
 from medtrim.mining.batch import BatchConfig as MiningConfig
 from medtrim.mining.similarity import EncodedStudies
 from medtrim.models import EncoderBundle, ModelConfig, build_dual_encoder, load_checkpoint, load_preset
+from medtrim.models.standardise import standardise_projection
+from medtrim.models.zones import freeze_zones
 from medtrim.objectives import Objective, build_objective
 from medtrim.training.batches import BatchPlan, Rows, ShuffledPlan
-from medtrim.training.collate import BatchDataset, Rank, tokenize
+from medtrim.training.collate import BatchDataset, PooledFeatures, Rank, tokenize
 from medtrim.training.config import TrainConfig
 from medtrim.training.corpus import TrainingCorpus, read_training_corpus
+from medtrim.training.features import Captions, freeze_towers, make_captions, pooled_images, pooled_texts
 from medtrim.training.inputs import CorpusKnowledge, corpus_knowledge
 from medtrim.training.layers import freeze_first_layers
 from medtrim.training.lora import add_lora
@@ -23,6 +27,8 @@ from medtrim.training.module import AlignmentModule
 from medtrim.training.triplet_batches import TripletPlan
 from medtrim.types import Study, contradictions_of
 from medtrim.types.tables import Progress, no_progress
+
+STANDARDISED_BY = 512  # studies, where features are not all worked out anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class PreparedRun:
         dataset: batches as tensors.
         knowledge: similarities, triplets and labels by study.
         steps: weight updates.
+        captions: of concepts, where the objective asks for them.
     """
 
     corpus: TrainingCorpus
@@ -46,10 +53,15 @@ class PreparedRun:
     dataset: BatchDataset
     knowledge: CorpusKnowledge
     steps: int
+    captions: Captions | None = None
 
 
-def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Progress = no_progress) -> PreparedRun:
+def prepare_run(
+    config: TrainConfig, *, rank: Rank | None = None, pool: bool = True, progress: Progress = no_progress
+) -> PreparedRun:
     """Read the corpus, build the model and lay out the batches.
+
+    Without `pool` features of frozen encoders are left to be worked out: a dry run has no use for them.
 
     Raises:
         ConfigError: recipe and corpus do not fit together.
@@ -74,6 +86,11 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
         classes=classes,
         **config.objective.options,
     )
+    if config.model.frozen and objective.needs & {"local", "views"}:
+        raise ConfigError(
+            f"model.frozen: objective {config.objective.name} needs what frozen features do not hold (words and "
+            "patches, or a second view)"
+        )
     temperature = config.model.temperature
     if temperature is not None:
         bundle.model.logit_scale.data.fill_(-math.log(temperature))
@@ -82,27 +99,77 @@ def prepare_run(config: TrainConfig, *, rank: Rank | None = None, progress: Prog
     if config.lora is not None:
         add_lora(bundle.model, config.lora, seed=config.seed)
     freeze_first_layers(bundle.model, config.model.freeze_layers)
+    freeze_zones(bundle.model.vision_model)
     if config.model.activation_checkpointing:
         checkpoint_activations(bundle)
+    _remember_preparation(bundle, corpus)
+    knowledge = corpus_knowledge(
+        objective,
+        corpus.encoded,
+        corpus.triplets,
+        count=len(corpus),
+        mining=MiningConfig(**config.mining.model_dump()),
+        seed=config.seed,
+        contradictions=contradictions_of(corpus.ontology),
+    )
+    dataset = _dataset(corpus, plan, bundle, objective, rank)
+    if pool and (config.model.frozen or config.model.standardise):
+        dataset.features = _pooled(corpus, dataset, bundle, config, fresh=start is None, progress=progress)
     return PreparedRun(
         corpus=corpus,
         bundle=bundle,
         module=AlignmentModule(
-            bundle.model, objective, chunk=config.batch.chunk, length_groups=config.batch.length_groups
+            bundle.model,
+            objective,
+            chunk=config.batch.chunk,
+            length_groups=config.batch.length_groups,
+            noise=config.augment.features,
+            keep_statistics=start is not None or model_config(config).vision is not None,
+            image_size=bundle.image_size,
         ),
         plan=plan,
-        dataset=_dataset(corpus, plan, bundle, objective, rank),
-        knowledge=corpus_knowledge(
-            objective,
-            corpus.encoded,
-            corpus.triplets,
-            count=len(corpus),
-            mining=MiningConfig(**config.mining.model_dump()),
-            seed=config.seed,
-            contradictions=contradictions_of(corpus.ontology),
-        ),
+        dataset=dataset,
+        knowledge=knowledge,
         steps=steps_of(config, plan),
+        captions=make_captions(knowledge.concepts, bundle, corpus.cache, config)
+        if pool and knowledge.concepts is not None
+        else None,
     )
+
+
+def _remember_preparation(bundle: EncoderBundle, corpus: TrainingCorpus) -> None:
+    """Have the image processor, and with it the checkpoint, say how films came into the square."""
+    made = corpus.cache.format
+    if (made.fit, made.equalize) != (bundle.fit, bundle.equalize):
+        # Further attributes of an image processor are written to its file and read back.
+        vars(bundle.image_processor).update(fit=made.fit, equalize=made.equalize)
+
+
+def _pooled(
+    corpus: TrainingCorpus,
+    dataset: BatchDataset,
+    bundle: EncoderBundle,
+    config: TrainConfig,
+    *,
+    fresh: bool,
+    progress: Progress,
+) -> PooledFeatures | None:
+    """Standardise the projections by what the encoders give; with frozen encoders these features are returned."""
+    rows, tokens = corpus.image_rows, dataset.tokens
+    bundle.model.train(False)
+    if not config.model.frozen:
+        rows = rows[:STANDARDISED_BY]
+        tokens = tokens.first(STANDARDISED_BY)
+    features = PooledFeatures(
+        pooled_images(bundle, corpus.cache, rows, progress=progress), pooled_texts(bundle, corpus.cache, tokens)
+    )
+    model = bundle.model
+    standardise_projection(model.visual_projection, torch.from_numpy(features.images), fresh=fresh)
+    standardise_projection(model.text_projection, torch.from_numpy(features.texts), fresh=fresh, each=False)
+    if not config.model.frozen:
+        return None
+    freeze_towers(model)
+    return features
 
 
 def model_config(config: TrainConfig) -> ModelConfig:

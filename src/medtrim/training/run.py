@@ -14,6 +14,7 @@ from transformers import TrainingArguments
 
 from medtrim.errors import ConfigError, TrainingError
 from medtrim.models import EncoderBundle, save_checkpoint, write_bundle
+from medtrim.models.standardise import with_plain_projections
 from medtrim.training.callbacks import Averaging, EarlyStopping, MetricsLog, OnMetrics, ProgressCall, read_metrics
 from medtrim.training.card import model_card
 from medtrim.training.checkpoints import check_same_run, find_checkpoint
@@ -174,6 +175,7 @@ def _trainer(config: TrainConfig, run: PreparedRun, log: MetricsLog, callbacks: 
         image_processor=run.bundle.image_processor,
         study_ids=tuple(s.study_id for s in run.corpus.studies),
         save_bundle=lambda folder: write_bundle(_plain(run.bundle), folder, provenance),
+        captions=run.captions,
         callbacks=attached,
     )
     if early is not None:
@@ -196,7 +198,7 @@ def _evaluator(evaluate: EvaluateBundle, bundle: EncoderBundle) -> Callable[[int
 
 
 def _plain(bundle: EncoderBundle) -> EncoderBundle:
-    return replace(bundle, model=merged(bundle.model))
+    return replace(bundle, model=with_plain_projections(merged(bundle.model)))
 
 
 def _save_final(config: TrainConfig, run: PreparedRun, trainer: AlignmentTrainer) -> None:

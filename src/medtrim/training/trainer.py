@@ -16,12 +16,13 @@ from transformers.trainer_callback import PrinterCallback
 
 from medtrim.errors import ConfigError, TrainingError
 from medtrim.models import to_pixel_values
-from medtrim.objectives import ObjectiveInputs, ObjectiveOutput
+from medtrim.objectives import ConceptTensors, ObjectiveInputs, ObjectiveOutput
 from medtrim.training.augment import augment, draw_augmentation
 from medtrim.training.callbacks import MovingAverage
 from medtrim.training.checkpoints import SafetensorsCheckpoints
 from medtrim.training.collate import BatchDataset, FromSampler
 from medtrim.training.config import TrainConfig
+from medtrim.training.features import Captions
 from medtrim.training.gather import gather
 from medtrim.training.inputs import CorpusKnowledge
 from medtrim.training.module import AlignmentModule
@@ -44,6 +45,7 @@ class AlignmentTrainer(SafetensorsCheckpoints):
         image_processor: gives the model's size and statistics.
         study_ids: of the rows that batches name.
         save_bundle: writes the plain transformers folder of the weights as they are.
+        captions: of concepts, where the objective asks for them.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class AlignmentTrainer(SafetensorsCheckpoints):
         image_processor: BaseImageProcessor,
         study_ids: tuple[str, ...],
         save_bundle: Callable[[Path], None],
+        captions: Captions | None = None,
         callbacks: list[Any],
     ) -> None:
         super().__init__(model=module, args=args, train_dataset=dataset, callbacks=callbacks)
@@ -68,6 +71,7 @@ class AlignmentTrainer(SafetensorsCheckpoints):
         self.image_processor = image_processor
         self.study_ids = study_ids
         self.save_bundle = save_bundle
+        self.captions = captions
         self.ema = MovingAverage(module, config.optimizer.ema) if config.optimizer.ema else None
         self.terms: dict[str, Tensor] = {}
         self.term_count = 0
@@ -101,6 +105,9 @@ class AlignmentTrainer(SafetensorsCheckpoints):
             )
         if self.optimizer is None:
             self.optimizer = build_optimizer(self.module, self.config.optimizer)
+            self.optimizer.register_step_post_hook(
+                lambda *_: self.module.objective.clamp_scale(self.module.encoder.logit_scale)
+            )
         optimizer: torch.optim.Optimizer = self.optimizer
         return optimizer
 
@@ -129,6 +136,7 @@ class AlignmentTrainer(SafetensorsCheckpoints):
         index, rows = int(inputs["index"]), inputs["rows"]
         encoded = model(**self._model_inputs(inputs, index))
         rank, count = self.args.process_index, self.args.world_size
+        captions = encoded.pop("captions", None)
         every = {name: gather(value, rank=rank, count=count) for name, value in encoded.items()}
         known = self.knowledge.of(rows.cpu().numpy().astype(np.int64), self.args.device, index=index)
         mask = gather(inputs["word_mask"], rank=rank, count=count) if "text_local" in every else None
@@ -146,13 +154,30 @@ class AlignmentTrainer(SafetensorsCheckpoints):
             text_mask=mask,
             image_view=every.get("image_view"),
             text_view=every.get("text_view"),
+            concepts=self._concepts(captions, known.affirmed),
         )
         output: ObjectiveOutput = self.module.objective(objective_inputs)
         return output
 
-    def _model_inputs(self, inputs: dict[str, Tensor], index: int) -> dict[str, Tensor]:
+    def _concepts(self, embedded: Tensor | None, affirmed: Tensor | None) -> ConceptTensors | None:
+        if embedded is None or affirmed is None or self.captions is None:
+            return None
+        weights = [concept.weight for concept in self.captions.table.concepts]
+        return ConceptTensors(
+            positive=embedded[0::2], negative=embedded[1::2], target=affirmed, weight=affirmed.new_tensor(weights)
+        )
+
+    def _model_inputs(self, inputs: dict[str, Tensor], index: int) -> dict[str, Any]:
+        given = self._study_inputs(inputs, index)
+        if self.captions is not None:
+            given["captions"] = self.captions.of(index, self.args.device)
+        return given
+
+    def _study_inputs(self, inputs: dict[str, Tensor], index: int) -> dict[str, Any]:
+        if "image_features" in inputs:
+            return {"pixel_values": inputs["image_features"], "input_ids": inputs["text_features"]}
         pixels = self._pixels(inputs, index, view=0)
-        given = {
+        given: dict[str, Any] = {
             "pixel_values": pixels,
             "input_ids": inputs["input_ids"],
             "attention_mask": inputs["attention_mask"],

@@ -1,10 +1,12 @@
-"""What flows between the rooms: records, Arrow schemas, tables with provenance, YAML."""
+"""What flows between the packages: records, Arrow schemas, tables with provenance, YAML."""
 
 from medtrim.types.provenance import OntologyRef, Provenance, contradictions_of, medtrim_version
 from medtrim.types.records import (
     ASSERTIONS,
+    CHANGES,
     Annotation,
     Assertion,
+    Change,
     Finding,
     Mention,
     Reject,
@@ -24,6 +26,7 @@ from medtrim.types.vocabulary import (
 
 __all__ = [
     "ASSERTIONS",
+    "CHANGES",
     "DEFAULT_CONTRADICTIONS",
     "DISEASES",
     "NO_FINDING",
@@ -31,6 +34,7 @@ __all__ = [
     "ZONES",
     "Annotation",
     "Assertion",
+    "Change",
     "Contradictions",
     "Finding",
     "Mention",

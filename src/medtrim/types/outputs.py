@@ -12,6 +12,8 @@ from pathlib import Path
 
 from medtrim.errors import ConfigError, TableError
 
+_OTHER_TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".feather", ".arrow", ".gz")
+
 
 def check_output(path: Path | str, *inputs: Path | str | None) -> None:
     """Check that the file `path` can be written and is none of `inputs` (None: an input that was not given).
@@ -28,6 +30,18 @@ def check_output(path: Path | str, *inputs: Path | str | None) -> None:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder: name a file to write")
     _probe(path, path.parent)
+
+
+def check_table_output(path: Path | str, *inputs: Path | str | None) -> None:
+    """`check_output` of a table, which is written as Parquet whatever its name says.
+
+    Raises:
+        ConfigError: as `check_output`, or the name is another format's.
+    """
+    path = Path(path)
+    if path.suffix.lower() in _OTHER_TABLES:
+        raise ConfigError(f"{path}: tables are written as Parquet; name it {path.with_suffix('.parquet').name}")
+    check_output(path, *inputs)
 
 
 def check_output_folder(path: Path | str) -> None:

@@ -20,6 +20,8 @@ FINDING = pa.struct(
         ("adjectives", pa.list_(pa.string())),
         ("directions", pa.list_(pa.string())),
         ("mentions", pa.list_(MENTION)),
+        ("change", pa.string()),
+        ("size_mm", pa.float64()),
     ]
 )
 STUDIES = pa.schema(
@@ -33,7 +35,10 @@ STUDIES = pa.schema(
         ("split", pa.string()),
     ]
 )
-ANNOTATIONS = pa.schema([("study_id", pa.string()), ("findings", pa.list_(FINDING))])
+# `read` is false for a report in which nothing was recognised and normality is not stated.
+ANNOTATIONS = pa.schema([("study_id", pa.string()), ("findings", pa.list_(FINDING)), ("read", pa.bool_())])
+# Columns that tables of earlier versions lack, and what they stand for there.
+DEFAULTS: dict[str, bool] = {"read": True}
 TRIPLETS = pa.schema(
     [
         ("anchor", pa.string()),

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from medtrim.types.outputs import writing
 from medtrim.types.provenance import Provenance
 from medtrim.types.records import Annotation, Finding, Mention, Reject, Study, Triplet
 from medtrim.types.settings import close_names, did_you_mean
+
+# Rows that are Python objects at a time while a table is read.
+_ROWS = 4096
 
 
 @contextmanager
@@ -89,9 +93,12 @@ def read_table(path: Path | str, schema: pa.Schema, *, table: str) -> pa.Table:
 
 def conform(data: pa.Table, schema: pa.Schema, *, table: str) -> pa.Table:
     """`data` with `schema`'s columns first and of its types, further columns behind; the metadata stays."""
-    check_columns(data.column_names, schema.names, table=table)
+    check_columns(data.column_names, [n for n in schema.names if n not in schemas.DEFAULTS], table=table)
     columns: dict[str, Any] = {}
     for wanted in schema:
+        if wanted.name not in data.column_names:
+            columns[wanted.name] = pa.array([schemas.DEFAULTS[wanted.name]] * len(data), wanted.type)
+            continue
         column = data[wanted.name]
         if column.type != wanted.type:
             try:
@@ -134,32 +141,37 @@ def read_studies(path: Path | str) -> list[Study]:
 
 def studies_from_table(table: pa.Table) -> list[Study]:
     """Records of a studies table that `conform` has checked."""
-    names = set(schemas.STUDIES.names)
-    studies = [
-        Study(
-            study_id=row["study_id"],
-            patient_id=row["patient_id"],
-            images=tuple(row["images"] or ()),
-            view=row["view"] or "",
-            findings=row["findings"] or "",
-            impression=row["impression"] or "",
-            split=row["split"] or "",
-            labels={k: v for k, v in row.items() if k not in names},
-        )
-        for row in table.to_pylist()
-    ]
+    studies = list(iterate_studies(table))
     check_unique((s.study_id for s in studies), table="studies")
     return studies
+
+
+def iterate_studies(table: pa.Table) -> Iterator[Study]:
+    """Records of a studies table that `conform` has checked, one after the other; ids may repeat."""
+    names = [name for name in table.column_names if name not in schemas.STUDIES.names]
+    for batch in table.to_batches(max_chunksize=_ROWS):
+        fields = [batch.column(name).to_pylist() for name in schemas.STUDIES.names]
+        labels = zip(*(batch.column(name).to_pylist() for name in names), strict=True) if names else repeat(())
+        for values, kept in zip(zip(*fields, strict=True), labels, strict=False):
+            study_id, patient_id, images, view, findings, impression, split = values
+            yield Study(
+                study_id,
+                patient_id,
+                tuple(images or ()),
+                view or "",
+                findings or "",
+                impression or "",
+                split or "",
+                dict(zip(names, kept, strict=True)),
+            )
 
 
 def studies_to_table(studies: Iterable[Study]) -> pa.Table:
     """A studies table; label columns are the union of the studies' labels, absent ones null."""
     studies = list(studies)
     labels = list(dict.fromkeys(name for s in studies for name in s.labels))
-    core = pa.Table.from_pylist(
-        [{f.name: _plain(getattr(s, f.name)) for f in schemas.STUDIES} for s in studies],
-        schema=schemas.STUDIES,
-    )
+    fields = [pa.array([_plain(getattr(s, f.name)) for s in studies], type=f.type) for f in schemas.STUDIES]
+    core = pa.Table.from_arrays(fields, schema=schemas.STUDIES)
     for name in labels:
         core = core.append_column(name, _label_column([s.labels.get(name) for s in studies]))
     return core
@@ -176,7 +188,10 @@ def _label_column(values: list[Any]) -> pa.Array:
 def annotations_to_table(annotations: Iterable[Annotation]) -> pa.Table:
     """An annotations table in the order given."""
     return pa.Table.from_pylist(
-        [{"study_id": a.study_id, "findings": [_finding_row(f) for f in a.findings]} for a in annotations],
+        [
+            {"study_id": a.study_id, "findings": [_finding_row(f) for f in a.findings], "read": a.read}
+            for a in annotations
+        ],
         schema=schemas.ANNOTATIONS,
     )
 
@@ -189,8 +204,8 @@ def read_annotations(path: Path | str) -> list[Annotation]:
 def annotations_from_table(table: pa.Table) -> list[Annotation]:
     """Records of an annotations table that `conform` has checked."""
     annotations = [
-        Annotation(row["study_id"], tuple(_finding(f) for f in row["findings"] or ()))
-        for row in table.select(schemas.ANNOTATIONS.names).to_pylist()
+        Annotation(row["study_id"], tuple(_finding(f) for f in row["findings"] or ()), row.get("read") is not False)
+        for row in table.select([n for n in schemas.ANNOTATIONS.names if n in table.column_names]).to_pylist()
     ]
     check_unique((a.study_id for a in annotations), table="annotations")
     return annotations
@@ -222,6 +237,8 @@ def _finding_row(finding: Finding) -> dict[str, Any]:
             {"section": m.section, "start": m.start, "end": m.end, "text": m.text, "role": m.role}
             for m in finding.mentions
         ],
+        "change": finding.change,
+        "size_mm": finding.size_mm,
     }
 
 
@@ -232,6 +249,8 @@ def _finding(row: Mapping[str, Any]) -> Finding:
         adjectives=tuple(row["adjectives"] or ()),
         directions=tuple(row["directions"] or ()),
         mentions=tuple(Mention(**m) for m in row["mentions"] or ()),
+        change=row.get("change"),
+        size_mm=row.get("size_mm"),
     )
 
 

@@ -1,4 +1,4 @@
-"""The canonical vocabulary of the default ontology that other rooms need to know by name."""
+"""The canonical vocabulary of the default ontology that other packages need to know by name."""
 
 from __future__ import annotations
 

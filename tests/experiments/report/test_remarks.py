@@ -83,7 +83,7 @@ def test_gains_losses_and_open_questions_are_told_apart(results: SuiteResults) -
     assert "image→text +10.0 (+5.0 to +15.0)" in gain.items[0]
     loss, normal = of_kind(with_difference(results, -0.1, 0.05), "loss")
     assert "behind CLIP on 16 of 16" in loss.text
-    assert "leaves normal queries out" in normal.text
+    assert "Among normal queries alone" in normal.text
     (undecided,) = of_kind(with_difference(results, 0.1, 0.2), "open")
     assert "cannot be told from" in undecided.text
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from medtrim.experiments.rows import Row
+from medtrim.experiments.rows import QUERIES, Row
 from medtrim.training import read_metrics
 
 WIDTH, HEIGHT = 460.0, 240.0
@@ -173,7 +173,7 @@ def sweep_plot(title: str, rows: Sequence[Row], metrics: Sequence[str], *, direc
     """
     lines: dict[tuple[str, str], list[Point]] = {}
     for metric in metrics:
-        own = [r for r in rows if r.metric == metric and r.direction == direction and r.queries == "abnormal"]
+        own = [r for r in rows if r.metric == metric and r.direction == direction and r.queries == QUERIES]
         points = []
         for x in sorted({r.x for r in own}):
             at = [r for r in own if r.x == x]

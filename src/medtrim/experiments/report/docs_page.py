@@ -114,13 +114,22 @@ def _normal(results: SuiteResults) -> Iterator[str]:
     if not any(results.pooled(m, k) for m in results.methods for k in keys):
         return
     corpus = results.facts["corpus"]
-    yield "## Normal queries"
+    yield "## Normal queries, and those with a finding"
     yield (
-        "A normal study should find normal ones: "
-        f"{100 * corpus['test_normal'] / corpus['test']:.0f} % of the gallery are. The main table leaves them out."
+        "The main table is of all queries. A normal study should find normal ones: "
+        f"{100 * corpus['test_normal'] / corpus['test']:.0f} % of the gallery are."
     )
     lines = [[results.label(m), *[_value(results.pooled(m, key)) for key in keys]] for m in results.methods]
     yield table(["method", *[key.full for key in keys]], lines)
+    yield "Queries with a finding:"
+    retrieval = [key for key in results.headline if key.direction]
+    yield figures_table(results, [replace(key, queries="abnormal") for key in retrieval])
+    yield (
+        "P@10 divides by min(10, how many relevant studies there are) and leaves out queries without any; over all "
+        "queries and divided by ten it is:"
+    )
+    cut = [key for key in retrieval if key.metric in ("disease P@10", "fine P@10")]
+    yield figures_table(results, [replace(key, metric=f"plain {key.metric}") for key in cut])
 
 
 def _zero_shot(results: SuiteResults) -> Iterator[str]:

@@ -86,10 +86,11 @@ def lead(results: SuiteResults) -> str:
     resampled = results.facts["evaluation"]["seed_variation"] == "resampled" and len(seeds) > 1
     return (
         f"{corpus['name']}: {corpus['train']:,} studies to train on, {corpus['test']:,} of "
-        f"{corpus['test_patients']:,} other patients to test ({corpus['test_normal']:,} normal ones are no queries "
-        f"here). Percent, mean of {len(seeds)} training seed{'s' if len(seeds) > 1 else ''}, 95 % intervals from "
-        f"resampling patients{' and training seeds' if resampled else ''}; the query's own study is left out of "
-        f"the gallery; ↓ lower is better; the best of a column is bold.{_start(results)}"
+        f"{corpus['test_patients']:,} other patients to test ({corpus['test_normal']:,} normal studies "
+        f"among them). Percent, mean of {len(seeds)} training seed{'s' if len(seeds) > 1 else ''}, 95 % intervals "
+        f"over patients, as queries and in the gallery{', and training seeds' if resampled else ''}; all queries, "
+        "each without its own study in the gallery; P@10 divides by min(10, relevant studies); ↓ lower is better; "
+        f"the best of a column is bold.{_start(results)}"
     )
 
 

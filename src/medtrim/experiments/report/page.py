@@ -37,7 +37,7 @@ from medtrim.experiments.report.mining_facts import MiningFacts, mining_facts
 from medtrim.experiments.report.remarks import budget_words, remarks
 from medtrim.experiments.report.tables import breakdowns, differences, main_tables, more_tables
 from medtrim.experiments.results import SuiteResults
-from medtrim.experiments.rows import Key
+from medtrim.experiments.rows import QUERIES, Key
 from medtrim.experiments.run_suite import SuiteRun
 from medtrim.experiments.validation import curve_name
 from medtrim.types import DISEASES, NO_FINDING, Study
@@ -166,7 +166,7 @@ def render(results: SuiteResults, parts: PageParts | None = None) -> str:
 
 def best_rival(results: SuiteResults) -> str:
     """The rival that is best at fine P@10 from images to reports; empty without any."""
-    key = Key("retrieval", "fine P@10", "i2t", "abnormal")
+    key = Key("retrieval", "fine P@10", "i2t", QUERIES)
     rivals = [m for m in results.methods if m in results.facts["rivals"]]
     values = {m: row.value for m in rivals if (row := results.pooled(m, key)) and row.value == row.value}
     return max(values, key=lambda m: values[m]) if values else (rivals[0] if rivals else "")

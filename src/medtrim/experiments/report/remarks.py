@@ -11,7 +11,7 @@ from medtrim.evaluation import DIRECTION_NAMES
 from medtrim.evaluation.metric_info import metric_info
 from medtrim.evaluation.verdicts import decide
 from medtrim.experiments.results import SuiteResults
-from medtrim.experiments.rows import Row
+from medtrim.experiments.rows import QUERIES, Row
 
 FEW_QUERIES = 100
 FEW_STUDIES = 1000
@@ -155,13 +155,13 @@ def _within(results: SuiteResults) -> Iterator[Remark]:
 
 
 def _normal_queries(results: SuiteResults) -> Iterator[Remark]:
-    """What the headline leaves out: whether normal studies find normal ones worse than with the first rival."""
+    """What the headline averages over: whether normal studies find normal ones worse than with the first rival."""
     found = _decided(_differences(results, "disease P@10", queries="normal"))
     worse = [r for r in found if r.verdict == "worse"]
     if worse and not too_small(results):
         yield Remark(
             "loss",
-            f"The headline leaves normal queries out. With those {results.label(results.facts['ours'])} is behind"
+            f"Among normal queries alone {results.label(results.facts['ours'])} is behind"
             f" {results.label(worse[0].baseline)} in {len(worse)} of {len(found)} directions (paired, in points):",
             _by_metric(worse),
         )
@@ -188,7 +188,7 @@ def _chance(results: SuiteResults) -> Iterator[Remark]:
         held = {
             r.direction: r
             for r in results.of("pooled")
-            if (r.method, r.metric, r.queries) == (method, "attribute AUC", "abnormal")
+            if (r.method, r.metric, r.queries) == (method, "attribute AUC", QUERIES)
         }
         chance = [name for d, name in DIRECTION_NAMES.items() if d in held and held[d].low <= 0.5 <= held[d].high]
         if chance:
@@ -248,7 +248,7 @@ def _corpus(results: SuiteResults) -> Iterator[Remark]:
         )
 
 
-def _differences(results: SuiteResults, metric: str, *, queries: str = "abnormal") -> list[Row]:
+def _differences(results: SuiteResults, metric: str, *, queries: str = QUERIES) -> list[Row]:
     """Ours − the first other method, a row a direction, as far as they are defined."""
     rivals = [m for m in results.facts["rivals"] if m in results.methods]
     found = {

@@ -9,7 +9,7 @@ import { blank, chipsOf, decode, encode, request, words } from "./state.js";
 
 const pictures = new Map(); // uploads of this page by key: an address can name one and never hold it
 let query = blank();
-let chips = []; // what is drawn: the query's own, or those that the server read
+let chips = null; // what is drawn: the query's own, or those that the server read
 let answer = null;
 let asked = 0;
 
@@ -26,18 +26,34 @@ function say(text, bad = false) {
   $("status").textContent = text;
 }
 
-/** Change the query; `push` makes it a step of the browser's history and asks the server. */
-function change(next, { push = true, focus = null } = {}) {
+/** Change the query, make it a step of the browser's history, and ask the server. */
+function change(next) {
   query = { ...query, ...next };
+  fillFields();
   drawForm();
-  if (!push) return;
   history.pushState({ picture: query.picture }, "", `#${encode(query)}`);
-  ask(focus);
+  ask();
+}
+
+/** Change an option: asked at once where there are hits already, with whatever has been typed since. */
+function choose(next) {
+  if (answer) change({ ...typed(), ...next, offset: 0 });
+  else {
+    query = { ...query, ...next };
+    drawForm();
+  }
+}
+
+/** What stands in the fields and has not been asked; typed words are read anew. */
+function typed() {
+  const text = $("text").value.trim(), study = $("study").value.trim();
+  if (text === query.text && study === query.study) return {};
+  return { text, study, picture: study ? "" : query.picture, chips: null };
 }
 
 const isEmpty = () => !query.text.trim() && !query.study && !picture();
 
-async function ask(focus) {
+async function ask() {
   const turn = ++asked;
   if (query.picture && !picture()) {
     show(null);
@@ -54,7 +70,7 @@ async function ask(focus) {
   try {
     const found = await api.search(request(query, picture()));
     if (turn !== asked) return;
-    show(found, focus);
+    show(found);
     const count = found.hits.length;
     say(count ? `${count} studies like ${describe()}.` : `Nothing like ${describe()}: loosen the findings or filters.`);
   } catch (error) {
@@ -66,12 +82,11 @@ async function ask(focus) {
   }
 }
 
-function show(found, focus) {
+function show(found) {
   answer = found;
   $("found").hidden = !found;
-  chips = query.chips ?? (found ? chipsOf(found) : []);
   $("understood").hidden = !found && !query.chips;
-  drawChips($("chips"), chips, edited);
+  showChips(query.chips ?? (found ? chipsOf(found) : []));
   if (found) {
     drawAnswer(query, found, {
       open: (rank) => viewer.open(found.hits, rank - query.offset - 1, query.offset + 1, queryPicture()),
@@ -80,7 +95,13 @@ function show(found, focus) {
     });
   }
   drawStudy();
-  if (typeof focus === "number") (document.querySelector(`[data-chip="${Math.min(focus, chips.length - 1)}"]`) ?? $("add-finding")).focus();
+}
+
+/** Chips that are there already are left alone, and the focus with them. */
+function showChips(next) {
+  if (next === chips) return;
+  chips = next;
+  drawChips($("chips"), chips, edited);
 }
 
 /** A button that is drawn anew would lose the focus: the heading of the hits takes it. */
@@ -90,31 +111,37 @@ function toResults() {
 }
 
 function queryPicture() {
-  if (picture()) return { url: picture().url };
-  return answer?.query_row === null || answer?.query_row === undefined ? null : { url: api.original(answer.query_row) };
+  if (picture()) return { url: picture().url, small: picture().url };
+  const row = answer?.query_row ?? null;
+  return row === null ? null : { url: api.original(row), small: api.thumbnail(row) };
 }
 
 /** Chips were edited: they are asked for as they are, and the words follow them, so that both say the same. */
 function edited(next, focus) {
   const used = next.filter((chip) => !chip.off);
   const text = query.text && used.length ? used.map(words).join(", ") : query.text;
-  change({ chips: next, text, offset: 0 }, { focus });
+  showChips(next);
+  (document.querySelector(`[data-chip="${Math.min(focus, next.length - 1)}"]`) ?? $("add-finding")).focus();
+  change({ chips: next, text, offset: 0 });
+}
+
+function fillFields() {
+  if ($("text").value !== query.text) $("text").value = query.text;
+  if ($("study").value !== query.study) $("study").value = query.study;
 }
 
 function drawForm() {
-  if ($("text").value !== query.text) $("text").value = query.text;
-  if ($("study").value !== query.study) $("study").value = query.study;
   $("weight").value = query.weight;
   $("weighting").hidden = !(query.text.trim() && (query.picture || query.study));
   $("weights").textContent = `words ${100 - query.weight} %, ${query.study ? "study" : "X-ray"} ${query.weight} %`;
   $("patients").checked = query.onePerPatient;
-  const option = (name, label, options) => choice(label, options, String(query[name]), (value) => choose(name, value));
+  const option = (name, label, options) => choice(label, options, String(query[name]), (value) => choose({ [name]: name === "k" ? Number(value) : value }));
   $("options").replaceChildren(
     option("mode", "Rank by", [["both", "findings and similarity"], ["embedding", "similarity alone"], ["findings", "findings alone"]]),
     option("against", "Compare with", [["image", "X-rays"], ["text", "reports"]]),
     ...(query.study ? [option("using", "Ask by the study’s", [["image", "X-ray"], ["text", "report"]])] : []),
     option("k", "Show", ["6", "12", "24", "48"]));
-  drawFilters($("filters"), query.filters, (filters) => change({ filters, offset: 0 }, { push: Boolean(answer) }));
+  drawFilters($("filters"), query.filters, (filters) => choose({ filters }));
   const set = countFilters(query.filters);
   $("filters-title").textContent = set ? `Filters (${set})` : "Filters";
   const shown = picture();
@@ -124,14 +151,10 @@ function drawForm() {
   $("drop-hint").hidden = Boolean(shown);
 }
 
-function choose(name, value) {
-  change({ [name]: name === "k" ? Number(value) : value, offset: 0 }, { push: Boolean(answer) });
-}
-
 /** The study that is asked by, in the form. */
 function drawStudy() {
-  const row = answer?.query_row;
-  const known = query.study && row !== null && row !== undefined;
+  const row = answer?.query_row ?? null;
+  const known = query.study && row !== null;
   $("study-picture").hidden = !known;
   if (known) $("study-picture").src = api.thumbnail(row);
 }
@@ -142,11 +165,11 @@ async function pick(file) {
   say("Reading the X-ray …");
   try {
     const seen = await api.preview(file);
-    const key = `${pictures.size + 1}`;
+    const key = `${Date.now()}-${pictures.size}`; // never the key of an earlier page: history outlives a reload
     pictures.set(key, seen);
     say("");
-    change({ picture: key, study: "", chips: null, offset: 0 }, { push: false });
-    submit();
+    $("study").value = "";
+    change({ ...typed(), picture: key, study: "", chips: null, offset: 0 });
   } catch (error) {
     say(`${file.name} cannot be used: ${error.message}.`, true);
   } finally {
@@ -155,12 +178,9 @@ async function pick(file) {
   }
 }
 
-/** What stands in the form is asked; words that were typed are read anew. */
 function submit() {
-  const text = $("text").value.trim(), study = $("study").value.trim();
-  const same = text === query.text && study === query.study;
-  const next = { text, study, picture: study ? "" : query.picture, offset: 0, chips: same ? query.chips : null };
-  if (!text && !study && !next.picture) {
+  const next = { ...query, ...typed(), offset: 0 };
+  if (!next.text && !next.study && !next.picture) {
     say("Write some findings, choose an X-ray or name a study first.", true);
     $("text").focus();
     return;
@@ -170,6 +190,7 @@ function submit() {
 
 function restore(state) {
   query = { ...decode(location.hash), picture: state?.picture ?? (decode(location.hash).picture && "lost") };
+  fillFields();
   drawForm();
   ask();
 }
@@ -180,10 +201,10 @@ function listen() {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); submit(); }
   });
   $("file").addEventListener("change", () => pick($("file").files[0]));
-  $("clear").addEventListener("click", () => { change({ picture: "", offset: 0 }, { push: !isEmpty() && Boolean(answer) && Boolean(query.text || query.study) }); $("file").focus(); });
+  $("clear").addEventListener("click", () => { change({ ...typed(), picture: "", chips: null, offset: 0 }); $("file").focus(); });
   $("weight").addEventListener("input", () => { query.weight = Number($("weight").value); drawForm(); });
-  $("weight").addEventListener("change", () => change({ offset: 0 }, { push: Boolean(answer) }));
-  $("patients").addEventListener("change", () => change({ onePerPatient: $("patients").checked, offset: 0 }, { push: Boolean(answer) }));
+  $("weight").addEventListener("change", () => choose({}));
+  $("patients").addEventListener("change", () => choose({ onePerPatient: $("patients").checked }));
   $("new").addEventListener("click", () => { change(blank()); $("text").focus(); });
   for (const name of ["dragover", "dragleave", "drop"]) {
     $("drop").addEventListener(name, (event) => {
@@ -203,6 +224,9 @@ function listen() {
 
 async function start() {
   listen();
+  basket.start(refreshBasketButtons, describe, (hit) => (hit.read ? hit.marks.map(findingWords).join("; ") : "not read"));
+  viewer.start();
+  restore(history.state);
   try {
     const about = await api.about();
     $("count").textContent = `${about.studies.toLocaleString("en")} studies`;
@@ -210,9 +234,8 @@ async function start() {
     $("facts-list").replaceChildren(...Object.entries(about.facts).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
     $("filters-box").hidden = !about.filters.length;
     setKnown(about);
-    viewer.start(about);
-    basket.start(refreshBasketButtons, describe, (hit) => (hit.read ? hit.marks.map(findingWords).join("; ") : "not read"));
-    restore(history.state);
+    viewer.setTemplate(about.viewer_url);
+    drawForm();
   } catch (error) {
     say(`The index cannot be read: ${error.message}.`, true);
   }

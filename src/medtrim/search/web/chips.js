@@ -4,9 +4,11 @@ import { ROLES, newChip, words } from "./state.js";
 
 let known = { diseases: [], vocabulary: {}, filters: [] };
 
+closeOnBackdrop($("editor"));
+
+/** What the server says of the index: its diseases, descriptors and filters. */
 export function setKnown(about) {
   known = about;
-  closeOnBackdrop($("editor"));
 }
 
 /** Draw `chips`; `changed(chips, focus)` is told of every edit, with the position that should keep the focus. */

@@ -27,7 +27,7 @@ function drawMark(mark) {
 /** A report with its evidence marked: hovering or focusing says which finding was read there. */
 export function drawReport(hit) {
   return hit.report.map((section) => h("div", { className: "section" },
-    h("h4", {}, section.title),
+    h("h3", {}, section.title),
     h("p", {}, section.parts.map((part) => {
       if (!part.findings.length) return part.text;
       const read = part.findings.map((i) => hit.read_findings[i]);

@@ -12,9 +12,13 @@ function fresh() {
   return { zoom: 1, x: 0, y: 0, width: FULL, level: MIDDLE, invert: false };
 }
 
-/** `about` of the server; the viewer's buttons and keys are set up once. */
-export function start(about) {
-  template = about.viewer_url;
+/** The address of a study in the hospital's viewer, with {study_id} in it; empty where there is none. */
+export function setTemplate(text) {
+  template = text;
+}
+
+/** Set up the viewer's buttons and keys, once. */
+export function start() {
   const dialog = $("viewer");
   dialog.addEventListener("keydown", key);
   $("viewer-close").addEventListener("click", () => dialog.close());
@@ -30,11 +34,12 @@ export function start(about) {
   for (const pane of document.querySelectorAll(".pane")) follow(pane);
 }
 
-/** Show hit `position` of `shown`, whose first has rank `rank`; `asked` is {url} of the query's picture, or null. */
+/** Show hit `position` of `shown`, whose first has rank `rank`; `asked` is {url, small} of the query's picture, or null. */
 export function open(shown, position, rank, asked) {
   [hits, first, query, look] = [shown, rank, asked, fresh()];
   $("viewer").showModal();
   go(position);
+  $("hit-pane").focus();
 }
 
 function go(position) {
@@ -48,11 +53,12 @@ function go(position) {
   $("viewer-report").replaceChildren(...drawReport(hit));
   $("viewer-previous").disabled = at === 0;
   $("viewer-next").disabled = at === hits.length - 1;
+  if (document.activeElement.disabled) $("hit-pane").focus(); // a disabled button hears no keys
   const link = $("viewer-link");
   link.hidden = !template;
   if (template) link.href = template.replaceAll("{study_id}", encodeURIComponent(hit.study_id)).replaceAll("{patient_id}", encodeURIComponent(hit.patient_id));
   $("query-pane").hidden = !query;
-  if (query) show($("query-pane"), query.url, query.url, "Query");
+  if (query) show($("query-pane"), query.url, query.small, "Query");
   $("views").replaceChildren(...(hit.views.length > 1 ? hit.views.map((name, i) =>
     h("button", { type: "button", className: "second", "aria-pressed": String(i === view), onclick: () => turn(i) }, name || `view ${i + 1}`)) : []));
   picture(hit);

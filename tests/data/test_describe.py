@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from medtrim.cli import app
+from medtrim.data.describe import describe, write_description
+from medtrim.data.phantom import make_corpus
+from medtrim.types import Annotation, Finding, Study
+
+
+def counts(description, title: str) -> dict[str, int | str]:
+    return {row.name: row.count for row in description.section(title).rows}
+
+
+@pytest.fixture
+def studies(tmp_path) -> list[Study]:
+    for name, content in {"a": b"1", "b": b"1", "c": b"2", "d": b"1"}.items():
+        (tmp_path / f"{name}.png").write_bytes(content)
+
+    def study(i: int, patient: str, image: str, text: str, split: str, view: str, **labels) -> Study:
+        return Study(f"s{i}", patient, (f"{image}.png",), view, text, "", split, labels)
+
+    return [
+        study(0, "p0", "a", "Clear, lungs 12.", "train", "PA", sex="F", age=40, day="d0"),
+        study(1, "p1", "b", "clear lungs; 7", "test", "LL", sex="M", age=50, day="d1"),
+        study(2, "p0", "c", "Effusion.", "test", "", sex="M", age=None, day="d2"),
+        study(3, "p3", "gone", "Edema.", "train", "AP", sex="M", age=60, day="d3"),
+    ]
+
+
+def test_what_is_missing_or_repeated_is_counted_and_leaks_are_said(studies, tmp_path):
+    found = describe(studies, root=tmp_path)
+    assert counts(found, "Counts")["patients"] == 3
+    assert counts(found, "Views") == {"PA": 1, "LATERAL": 1, "unknown": 1, "AP": 1}
+    assert "1 studies have lateral views only" in found.section("Views").caution
+    assert "1 patient(s) have studies in several splits" in found.section("Splits").caution
+    files = counts(found, "Image files")
+    assert (files["readable"], files["image file is missing"]) == (3, 1)
+    assert files["images that repeat another, byte for byte"] == 1
+    assert files["repeated images under several patients"] == 1
+    assert "1 image(s) are in several splits" in found.section("Image files").caution
+    reports = counts(found, "Reports")
+    assert (reports["nearly the same as another study's"], reports["different texts among these"]) == (2, 1)
+    assert "1 of these texts are in several splits" in found.section("Reports").caution
+    assert counts(found, "Label sex") == {"filled": 4, "M": 3, "F": 1}
+    assert counts(found, "Label age")["filled"] == 3
+
+
+def test_findings_and_labels_that_are_findings_are_counted():
+    finding = Finding("edema", "present")
+    truth = [{"disease": "edema", "assertion": "absent"}]
+    found = describe([Study("s", "p", labels={"truth": truth})], annotations=[Annotation("s", (finding, finding))])
+    assert counts(found, "Findings") == {"edema, present": 2}
+    assert counts(found, "Label truth") == {"filled": 1, "edema, absent": 1}
+
+
+def test_many_numbers_are_summed_up_and_unlike_words_are_not_listed():
+    studies = [Study(f"s{i}", "p", labels={"age": i, "note": f"secret {i}"}) for i in range(40)]
+    found = describe(studies)
+    assert counts(found, "Label age")["smallest, median, largest"] == "0, 19.5, 39"
+    assert counts(found, "Label note") == {"filled": 40, "different values": 40}
+
+
+def test_the_page_escapes_and_loads_nothing(tmp_path):
+    found = describe([Study("s", "p", split="<script>")])
+    write_description(found, tmp_path / "p.html", name="<b>")
+    page = (tmp_path / "p.html").read_text()
+    assert "<script>" not in page
+    assert "&lt;b&gt;" in page
+    assert not re.search(r"(src|href)=", page)
+
+
+def test_command(tmp_path):
+    make_corpus(12, tmp_path, size=32)
+    page = tmp_path / "page.html"
+    result = CliRunner().invoke(app, ["data", "describe", str(tmp_path / "studies.parquet"), "-o", str(page)])
+    assert result.exit_code == 0, result.output
+    for words in ("studies", "Views", "readable", "Label truth"):
+        assert words in result.output
+        assert words in page.read_text()
