@@ -72,22 +72,22 @@ experiments: setup
 # The same eight methods with five seeds; about fifty minutes.
 experiments-five-seeds: setup
 	$(BIN)/medtrim experiment readme --seed 0 --seed 1 --seed 2 --seed 3 --seed 4 --output runs/experiments-five-seeds
-	$(BIN)/medtrim experiment table runs/experiments-five-seeds --docs docs/results-five-seeds.md
+	$(BIN)/medtrim experiment table runs/experiments-five-seeds --docs docs/results.md
 
 # The objective and the sampling apart, five seeds; about 25 minutes.
 experiments-controls: setup
 	$(BIN)/medtrim experiment controls --output runs/experiments-controls
-	$(BIN)/medtrim experiment table runs/experiments-controls --docs docs/results-controls.md
+	$(BIN)/medtrim experiment table runs/experiments-controls --docs docs/results.md
 
 # The same methods from encoders that InfoNCE has trained, three seeds; about an hour.
 experiments-pretrained: setup
 	$(BIN)/medtrim experiment pretrained --output runs/experiments-pretrained
-	$(BIN)/medtrim experiment table runs/experiments-pretrained --docs docs/results-pretrained.md
+	$(BIN)/medtrim experiment table runs/experiments-pretrained --docs docs/results.md
 
 # One thing changed at a time: the score's weights, sampling, mining, mistakes of the recogniser; one seed, about an hour.
 experiments-sensitivity: setup
 	$(BIN)/medtrim experiment sensitivity --output runs/experiments-sensitivity
-	$(BIN)/medtrim experiment table runs/experiments-sensitivity --docs docs/results-sensitivity.md
+	$(BIN)/medtrim experiment table runs/experiments-sensitivity --docs docs/results.md
 
 # Hours: the gap over steps (1, 2, 4 and 8 times the table's), and a recogniser's mistakes over five seeds.
 experiments-steps: setup

@@ -4,31 +4,50 @@ import csv
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from markupsafe import escape
 from typer.testing import CliRunner, Result
 
 from medtrim.cli import app
 from medtrim.errors import ConfigError, TableError
-from medtrim.experiments.methods import method_specs
+from medtrim.experiments import run_suite as run_suite_module
+from medtrim.experiments import worker
+from medtrim.experiments.load import packaged
+from medtrim.experiments.report.mining_facts import mining_facts
+from medtrim.experiments.results import read_results
+from medtrim.experiments.runner import RESULT, Job, Outcome
 from medtrim.models import load_checkpoint
-from medtrim.types.tables import provenance_of, read_annotations, read_studies
+from medtrim.types.tables import read_studies
 
 runner = CliRunner()
-SMALL = ("-n", 150, "--steps", 3, "--size", 32)
+SMALL = ("-n", 150, "--steps", 3, "--size", 32, "--set", "batch.size=24")
 
 
 def run(*arguments: object) -> Result:
     return runner.invoke(app, [str(a) for a in arguments])
 
 
+def run_here(jobs: Sequence[Job], **options: Any) -> list[Outcome]:
+    """What `run_jobs` does, in this process, which spares each run the loading of PyTorch."""
+    outcomes = []
+    for job in jobs:
+        if (job.folder / RESULT).exists():
+            outcomes.append(Outcome(job, "skipped"))
+        else:
+            code = worker.main([str(job.folder)])
+            outcomes.append(Outcome(job, "failed" if code else "done", 1.0, "see its log" if code else ""))
+    return outcomes
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A demo whose runs are made by real workers."""
     folder = tmp_path_factory.mktemp("demo") / "[red]out"  # what a terminal would take for markup
-    result = run("demo", "-o", folder, *SMALL, "--set", "batch.size=24")
+    result = run("demo", "-o", folder, *SMALL)
     assert result.exit_code == 0, (result.output, result.exception)
     return folder, result
 
@@ -36,70 +55,73 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
 def test_the_whole_way_ends_in_a_report(made: tuple[Path, Result]) -> None:
     folder, result = made
     html = (folder / "report.html").read_text(encoding="utf-8")
-    for title in ("In words", "Retrieval", "Classification", "Gallery", "Map of the embeddings", "What was run"):
+    titles = ("In words", "Main table", "Training", "Gallery", "Map of the embeddings", "What was run")
+    for title in titles:
         assert f">{title}</h2>" in html
     assert f'<pre class="command">{escape(shlex.join(["medtrim", *sys.argv[1:]]))}</pre>' in html
     assert str(folder / "report.html") in result.output.replace("\n", "")
     assert "far too small" in result.output
     assert "the same three points for each of eight methods" in html
-    assert escape(method_specs()["medtrim"].caution) in html
-    mined = json.loads((folder / "results.json").read_text())["mining"]
-    assert mined["triplets"] == len(pq.read_table(folder / "triplets.parquet")) > 0
-    assert f"{mined['triplets']:,} triplets that this run mined" in html
-    for name in ("draw phantoms", "read reports", "mine triplets", "train MedTrim", "train CLIP", "evaluate CLIP"):
-        assert f"✓ {name}" in result.output
+    assert escape(packaged("demo")["methods"]["medtrim"]["caution"]) in html
+    mined = mining_facts(folder / "corpus" / "annotations.parquet", seed=0)
+    assert mined.triplets > 0
+    assert f"{mined.triplets:,} triplets that this run mined" in html
+    for line in ("drawing phantoms", "reading reports", "medtrim, seed 0: training", "clip, seed 0: training"):
+        assert line in result.output
+
+
+def test_the_last_lines_lead_to_the_search_page(made: tuple[Path, Result]) -> None:
+    folder, result = made
+    last = result.output.strip().splitlines()[-1]
+    assert f"medtrim serve {shlex.quote(str(folder / 'index'))}" in last
+    assert "large left pleural effusion" in last
+    shown = run("search", folder / "index", "--text", "large left pleural effusion", "-k", 2)
+    assert shown.exit_code == 0, shown.output
 
 
 def test_results_are_tables_too(made: tuple[Path, Result]) -> None:
     folder, _ = made
-    table = pq.read_table(folder / "metrics.parquet")
-    assert provenance_of(table) is not None
-    rows = table.to_pylist()
-    assert {r["method"] for r in rows} == {"medtrim", "clip"}
-    assert {r["baseline"] for r in rows} == {"", "clip"}
-    absolute = {
-        (r["method"], r["task"], r["metric"], r["direction"], r["queries"], r["target"]): r["value"]
-        for r in rows
-        if not r["baseline"]
-    }
-    for row in rows:
-        if row["baseline"]:
-            key = (row["task"], row["metric"], row["direction"], row["queries"], row["target"])
-            expected = absolute[("medtrim", *key)] - absolute[("clip", *key)]
-            assert row["value"] == pytest.approx(expected, nan_ok=True)
+    results = read_results(folder)
+    pooled = {(r.method, r.key): r.value for r in results.of("pooled")}
+    assert {m for m, _ in pooled} == {"medtrim", "clip"}
+    differences = results.of("difference")
+    assert {r.baseline for r in differences} == {"clip"}
+    for row in differences:
+        expected = pooled["medtrim", row.key] - pooled["clip", row.key]
+        assert row.value == pytest.approx(expected, nan_ok=True)
     summary = json.loads((folder / "results.json").read_text())
     assert summary["corpus"]["train"] == sum(
         s.split == "train" for s in read_studies(folder / "corpus/studies.parquet")
     )
-    assert "gallery" not in summary
+    assert len(summary["rows"]) > len(results.of("best")) > 0
 
 
 def test_both_methods_had_the_same_budget(made: tuple[Path, Result]) -> None:
     folder, _ = made
-    methods = json.loads((folder / "results.json").read_text())["methods"]
-    assert [m["encodings"] for m in methods] == [72, 72]
+    runs = read_results(folder).facts["runs"]
+    assert {m: facts["encodings"] for m, facts in runs.items()} == {"medtrim": 72, "clip": 72}
     for method in ("medtrim", "clip"):
         assert load_checkpoint(folder / "runs" / method / "model").image_size == 32
 
 
-def test_running_again_reuses_every_stage(made: tuple[Path, Result]) -> None:
+def test_running_again_trains_nothing(made: tuple[Path, Result]) -> None:
     folder, _ = made
-    before = (folder / "metrics.parquet").read_bytes()
-    result = run("demo", "-o", folder, *SMALL, "--set", "batch.size=24")
+    before = [(folder / "runs" / m / RESULT).stat().st_mtime_ns for m in ("medtrim", "clip")]
+    rows = read_results(folder).rows
+    result = run("demo", "-o", folder, *SMALL)
     assert result.exit_code == 0
-    assert result.output.count("done before") == 8
-    assert (folder / "metrics.parquet").read_bytes() == before
+    assert "training" not in result.output.partition("•")[0]
+    assert [(folder / "runs" / m / RESULT).stat().st_mtime_ns for m in ("medtrim", "clip")] == before
+    assert str(read_results(folder).rows) == str(rows)
 
 
-def test_fresh_runs_again_and_removes_nothing_of_others(tmp_path: Path) -> None:
+def test_fresh_removes_nothing_of_others(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "studies.csv").write_text("mine")
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "studies.json").write_text('{"notes": 1}')
     result = run("demo", "-o", tmp_path, *SMALL, "--fresh")
     assert isinstance(result.exception, ConfigError)
+    assert [p.name for p in tmp_path.iterdir()] == ["corpus"]
     assert (tmp_path / "corpus" / "studies.csv").read_text() == "mine"
-    assert (tmp_path / "state" / "studies.json").read_text() == '{"notes": 1}'
 
 
 def test_no_report_text_is_printed(made: tuple[Path, Result]) -> None:
@@ -108,7 +130,9 @@ def test_no_report_text_is_printed(made: tuple[Path, Result]) -> None:
     assert not any(report[:40] in result.output for report in reports)
 
 
-def test_ones_own_table_goes_the_same_way(made: tuple[Path, Result], tmp_path: Path) -> None:
+def test_ones_own_table_goes_the_same_way(
+    made: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, _ = made
     table = tmp_path / "mine.csv"
     with table.open("w", newline="", encoding="utf-8") as stream:
@@ -116,8 +140,9 @@ def test_ones_own_table_goes_the_same_way(made: tuple[Path, Result], tmp_path: P
         rows.writerow(["file", "who", "findings", "impression"])
         for study in read_studies(folder / "corpus/studies.parquet"):
             rows.writerow([study.images[0], study.patient_id, study.findings, study.impression])
-        rows.writerow(["images/none.png", "p-x", "Normal.", ""])
-        rows.writerow(["images/phantom-000000.png", "p-y", "", ""])
+        rows.writerow(["phantom/images/none.png", "p-x", "Normal.", ""])
+        rows.writerow(["phantom/images/phantom-000000.png", "p-y", "", ""])
+    monkeypatch.setattr(run_suite_module, "run_jobs", run_here)
     result = run(
         "run", table, "-o", tmp_path / "out", "--image-root", folder / "corpus",
         "--column", "images=file", "--column", "patient_id=who",
@@ -125,12 +150,11 @@ def test_ones_own_table_goes_the_same_way(made: tuple[Path, Result], tmp_path: P
     )  # fmt: skip
     assert result.exit_code == 1, (result.output, result.exception)  # two records were rejected
     out = tmp_path / "out"
-    assert len(pq.read_table(out / "rejects.parquet")) == 2
+    assert read_results(out).facts["corpus"]["rejects"] == 2
     studies = read_studies(out / "corpus/studies.parquet")
     assert {s.split for s in studies} == {"train", "val", "test"}
-    assert len(read_annotations(out / "annotations.parquet")) == len(studies)
     html = (out / "report.html").read_text(encoding="utf-8")
-    assert "Nobody has labelled these studies" in html
+    assert "These studies have no labels" in html
     assert "patients: handle it as you handle those" in html
     assert "2 records could not be used" in html
 
@@ -142,6 +166,7 @@ def test_ones_own_table_goes_the_same_way(made: tuple[Path, Result], tmp_path: P
         (("run", "nowhere.csv"), ConfigError, "does not exist"),
         (("run", __file__, "--split", "train=half"), ConfigError, "--split"),
         (("run", __file__, "--column", "findings"), ConfigError, "FIELD=COLUMN"),
+        (("run", __file__, "--patients", "some"), ConfigError, "patients"),
         (("run", __file__), TableError, "neither a table"),
         (("run", __file__, "--set", "objective.name=clip"), ConfigError, "--methods"),
         (("run", __file__, "--set", "seed=3"), ConfigError, "--seed"),

@@ -1,150 +1,171 @@
-"""Small invented results: they stand for no measurement, only for the shapes a report must show."""
+"""A suite small enough for tests, evaluations made by hand, and invented results.
+
+Invented results stand for no measurement, only for what a page must show.
+"""
 
 from __future__ import annotations
 
-import base64
-import io
-import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from medtrim.evaluation.agreement import compare, unmarked
+from medtrim.evaluation import DIRECTION_NAMES, EvaluationResult, Figure
 from medtrim.evaluation.metric_info import metric_infos
-from medtrim.experiments.results import (
-    DIRECTIONS,
-    Corpus,
-    Curve,
-    EmbeddingMap,
-    Figure,
-    GalleryQuery,
-    GalleryStudy,
-    MapPoint,
-    Method,
-    Results,
-    StageTime,
-)
-from medtrim.types import DISEASES, Finding
+from medtrim.experiments.load import build_suite
+from medtrim.experiments.results import SuiteResults
+from medtrim.experiments.rows import Row, headline_keys
+from medtrim.experiments.schema import Suite
 
-LEFT = Finding("pleural effusion", "present", ("large",), ("left",))
-OTHERS = (
-    (LEFT,),
-    (Finding("pleural effusion", "uncertain", ("small",), ("right",)), Finding("edema", "present", ("mild",))),
-    (Finding("pleural effusion", "present", ("large", "patchy"), ("left", "basal")),),
-    (Finding("pneumothorax", "present", (), ("right", "apical")),),
-    (Finding("edema", "absent"),),
-)
+RESAMPLES = 50
+MakeEvaluation = Callable[..., EvaluationResult]
 
 
-def picture(rng: np.random.Generator) -> str:
-    pixels = (np.outer(np.hanning(96), np.hanning(96)) * 180 + rng.integers(0, 60, (96, 96))).astype(np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG")
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-
-
-def _figures(rng: np.random.Generator, *, half: float) -> list[Figure]:
-    figures = []
-    for queries, n in (("abnormal", 640), ("normal", 180)):
-        for direction in DIRECTIONS:
-            within = direction in ("image→image", "text→text")
-            for info in metric_infos().values():
-                if info.group == "classification" or (info.instance and within):
-                    continue
-                if queries == "normal" and info.group in ("fine", "conflicts", "score"):
-                    continue
-                clip = float(rng.uniform(0.3, 0.8)) * (100 / info.scale)
-                gain = float(rng.normal(0.06, 0.06)) * (100 / info.scale)
-                width = half * (100 / info.scale)
-                common = {
-                    "task": "retrieval",
-                    "metric": info.key,
-                    "n": n,
-                    "queries": queries,
-                    "direction": direction,
-                }
-                for method, value in (("clip", clip), ("medtrim", clip + gain)):
-                    figures.append(
-                        Figure(method=method, value=value, low=value - width, high=value + width, **common)
-                    )
-                figures.append(
-                    Figure(
-                        method="medtrim", baseline="clip", value=gain, low=gain - width, high=gain + width, **common
-                    )
-                )
-    for task in ("zero-shot", "linear probe, 100 % of labels"):
-        for target in ("macro", "edema", "pleural effusion", "pneumothorax"):
-            for method in ("clip", "medtrim"):
-                value = float(rng.uniform(0.6, 0.95))
-                figures.append(Figure(task, method, "AUROC", value, value - half, value + half, 820, target=target))
-            figures.append(
-                Figure(
-                    task, "medtrim", "AUROC", 0.03, 0.03 - half, 0.03 + half, 820, baseline="clip", target=target
-                )
-            )
-    return figures
-
-
-def invented(
-    *, seed: int = 0, half: float = 0.03, train: int = 6000, test: int = 820, drawn: bool = True
-) -> Results:
-    rng = np.random.default_rng(seed)
-    study = GalleryStudy(
-        "q1", picture(rng), "Large left pleural effusion. No edema.", "Effusion.", unmarked([LEFT])
-    )
-    retrieved = tuple(
-        GalleryStudy(
-            f"s{i}",
-            picture(rng),
-            "Report <of> study & co. " * 3,
-            "",
-            (agreement := compare([LEFT, Finding("edema", "absent")], findings)).marks,
-            agreement.missing,
-            similarity=0.9 - 0.05 * i,
-        )
-        for i, findings in enumerate(OTHERS)
-    )
-    points = tuple(
-        MapPoint(
-            float(x),
-            float(y),
-            "image" if i % 2 else "text",
-            (*DISEASES, "no finding", "several diseases")[i % 14],
-            "large left pleural effusion",
-        )
-        for i, (x, y) in enumerate(rng.uniform(size=(300, 2)))
-    )
-    steps = tuple(range(0, 401, 20))
-    return Results(
-        title="MedTrim against CLIP on drawn phantoms",
-        corpus=Corpus("6,000 phantoms", drawn, train, 400, test, test, test // 4, 0),
-        methods=(
-            Method("medtrim", "MedTrim", "soft targets from meta-entity similarities", 61.2, 38400),
-            Method("clip", "CLIP", "InfoNCE between images and their own reports", 58.9, 38400),
-        ),
-        ours="medtrim",
-        baseline="clip",
-        figures=tuple(_figures(rng, half=half)),
-        curves=tuple(
-            Curve(m, name, steps, tuple(math.exp(-s / scale) * 3 + 1.2 for s in steps))
-            for m, scale in (("medtrim", 90), ("clip", 140))
-            for name in ("training loss", "validation loss")
-        ),
-        gallery=(
-            GalleryQuery("image→text", study, {"medtrim": retrieved, "clip": tuple(reversed(retrieved))}),
-            GalleryQuery("text→image", study, {"medtrim": retrieved, "clip": retrieved}),
-        ),
-        maps=tuple(EmbeddingMap(m, points, "t-SNE", 0.42, 6.3) for m in ("medtrim", "clip")),
-        timings=(StageTime("phantom", 12.4), StageTime("train", 75.0), StageTime("evaluate", 14.0, reused=True)),
-        versions={"medtrim": "0.1.0", "torch": "2.13.0"},
-        config={"steps": 400, "lr": {"medtrim": 3e-3, "clip": 2e-3}, "size": 64},
-        seed=seed,
-        command="medtrim demo --output demo",
-        created="2026-11-23",
-    )
+def tiny_values() -> dict[str, Any]:
+    """Plain data of a suite: two methods, two seeds, nothing to draw."""
+    return {
+        "name": "tiny",
+        "data": {"phantom": {"studies": 120, "size": 64}, "reference": "truth"},
+        "train": {"recipe": "tiny-cpu", "steps": 3, "batch": {"size": 8}},
+        "methods": {
+            "medtrim": {"label": "MedTrim", "objective": "medtrim"},
+            "clip": {"label": "CLIP", "objective": "clip"},
+            "siglip": {"label": "SigLIP", "objective": "siglip"},
+        },
+        "ours": "medtrim",
+        "seeds": [0, 1],
+        "evaluation": {"resamples": RESAMPLES, "zero_shot": False, "probes": []},
+    }
 
 
 @pytest.fixture
-def results() -> Results:
+def values() -> dict[str, Any]:
+    return tiny_values()
+
+
+@pytest.fixture
+def suite(values: dict[str, Any]) -> Suite:
+    return build_suite(values)
+
+
+def evaluation(values: dict[tuple[str, str], float], *, noise: float = 0.01, seed: int = 0) -> EvaluationResult:
+    """An evaluation with the given values of (metric, direction), replicates scattered around them."""
+    rng = np.random.default_rng(seed)
+    figures = []
+    for (metric, direction), value in values.items():
+        replicates = value + noise * rng.standard_normal(RESAMPLES)
+        low, high = np.quantile(replicates, (0.025, 0.975))
+        figures.append(
+            Figure(
+                task="retrieval",
+                metric=metric,
+                value=value,
+                low=float(low),
+                high=float(high),
+                n=40,
+                direction=direction,
+                queries="all",
+                replicates=replicates,
+            )
+        )
+    return EvaluationResult(method="m", figures=tuple(figures), fingerprint="f")
+
+
+@pytest.fixture
+def make_evaluation() -> MakeEvaluation:
+    return evaluation
+
+
+def invented(
+    *, gain: float = 0.1, half: float = 0.03, p_holm: float = 0.02, train: int = 6000, test: int = 820
+) -> SuiteResults:
+    """Results of MedTrim and CLIP: every metric, `gain` ± `half` between them, a corrected p of `p_holm`."""
+    values = tiny_values() | {"seeds": [0], "evaluation": {"resamples": RESAMPLES, "probes": [1.0]}}
+    values["methods"] = {key: values["methods"][key] for key in ("medtrim", "clip")}
+    suite = build_suite(values)
+    headline = headline_keys(suite)
+    rows: list[Row] = []
+    for figure in _figures():
+        better = 1 if figure.key.info.better == "higher" else -1
+        change = better * gain * (100 / figure.key.info.scale)
+        width = half * (100 / figure.key.info.scale)
+        for method, value in (("medtrim", figure.value + change), ("clip", figure.value)):
+            rows.append(replace(figure, method=method, value=value, low=value - width, high=value + width))
+        pair = {"baseline": "clip", "value": change, "low": change - width, "high": change + width, "p": 0.001}
+        rows.append(replace(figure, kind="difference", **pair))
+        if figure.key in headline:
+            rows.append(replace(figure, kind="best", p_holm=p_holm, **pair))
+    facts: dict[str, Any] = {
+        "name": "tiny",
+        "title": "MedTrim against CLIP on drawn phantoms",
+        "ours": "medtrim",
+        "rivals": ["clip"],
+        "order": ["medtrim", "clip"],
+        "methods": {
+            key: {
+                "label": label,
+                "description": f"what {label} does",
+                "ablation_of": "",
+                "tuning": "",
+                "caution": "",
+                "sampler": "shuffle",
+                "normals": 1.0,
+                "batch": 96,
+                "rates": "0.02 / 0.003",
+            }
+            for key, label in (("medtrim", "MedTrim"), ("clip", "CLIP"))
+        },
+        "seeds": [0],
+        "headline": [asdict(key) for key in headline],
+        "corpus": {
+            "name": "6,000 phantoms",
+            "drawn": True,
+            "reference": "test-truth",
+            "fingerprint": "f",
+            "rejects": 0,
+            "train": train,
+            "test": test,
+            "test_patients": test,
+            "test_normal": test // 4,
+            "ontology": "medtrim-cxr 1.0",
+            "diseases_read_back": 0.992,
+            "descriptors_read_back": 0.989,
+        },
+        "evaluation": suite.evaluation.model_dump(mode="json"),
+        "tuning": None,
+        "search": [],
+        "failures": [],
+        "runs": {m: {"encodings": 38400.0, "steps": 400.0, "seconds": 61.2} for m in ("medtrim", "clip")},
+        "suite": suite.model_dump(mode="json"),
+        "from_scratch": True,
+        "labels_left_out": ["fracture"],
+        "versions": {"medtrim": "0.1.0", "torch": "2.13.0"},
+    }
+    return SuiteResults(tuple(rows), facts)
+
+
+def _figures() -> list[Row]:
+    """One pooled row a figure, with the value of the weaker method."""
+    figures = []
+    for queries, n in (("all", 820), ("abnormal", 640), ("normal", 180)):
+        for direction in DIRECTION_NAMES:
+            for info in metric_infos().values():
+                if info.group == "classification" or (info.instance and direction in ("i2i", "t2t")):
+                    continue
+                if queries == "normal" and info.group in ("fine", "conflicts", "score"):
+                    continue
+                value = 0.6 * 100 / info.scale
+                figures.append(
+                    Row("pooled", "medtrim", "retrieval", info.key, value, 0.0, 0.0, n, direction, queries)
+                )
+    for task in ("zero-shot", "probe 100%"):
+        for label in ("macro", "edema"):
+            figures.append(Row("pooled", "medtrim", task, "AUROC", 0.7, 0.0, 0.0, 820, label=label))
+    return figures
+
+
+@pytest.fixture
+def results() -> SuiteResults:
     return invented()

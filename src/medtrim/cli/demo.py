@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from medtrim.cli.console import err, out
+from medtrim.cli.console import out, progress_bar
+from medtrim.cli.suite_progress import report_failures, suite_progress
 from medtrim.errors import ConfigError
 
 if TYPE_CHECKING:
-    from medtrim.experiments.pipeline import PipelineResult
+    from medtrim.experiments.demo import DemoOptions
+    from medtrim.experiments.report.remarks import Remark
+    from medtrim.experiments.results import SuiteResults
+    from medtrim.experiments.schema import Section
+
+    Part = TypeVar("Part", bound=Section)
 
 Methods = Annotated[
     str, typer.Option(help="Methods to compare, with commas between; the first is compared with the others.")
@@ -28,6 +33,8 @@ Settings = Annotated[
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Run every stage again, whatever the folder holds.")]
 DEFAULT_METHODS = "medtrim,clip"
+# What to try on the search page of the demo's archive.
+QUERY = "large left pleural effusion"
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +47,7 @@ def demo(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder of the run; report.html goes there.")
     ] = Path("demo"),
-    studies: Annotated[int, typer.Option("--studies", "-n", min=1, help="Phantoms to draw.")] = 6000,
+    studies: Annotated[int, typer.Option("--studies", "-n", min=20, help="Phantoms to draw.")] = 6000,
     steps: Annotated[int, typer.Option(min=1, help="Training steps of each method.")] = 340,
     size: Annotated[int, typer.Option(min=32, help="Side of the training images, pixels.")] = 64,
     methods: Methods = DEFAULT_METHODS,
@@ -49,23 +56,18 @@ def demo(
     fresh: Fresh = False,
 ) -> None:
     """Draw chest X-rays, read their reports, train MedTrim and CLIP alike, compare them, write a report."""
-    started = time.perf_counter()
-    with _screen() as monitor:
-        from medtrim.experiments.demo import run_demo
+    from medtrim.experiments.demo import DemoOptions
+    from medtrim.experiments.schema import PhantomData
 
-        _clear(output, fresh)
-        result = run_demo(
-            output,
-            seed=seed,
-            n=studies,
-            steps=steps,
-            size=size,
-            methods=_names(methods),
-            settings=_settings(settings),
-            monitor=monitor,
-            command=_command(),
-        )
-    _summary(result, time.perf_counter() - started)
+    options = DemoOptions(
+        data=_section(PhantomData, studies=studies, size=128, seed=seed),
+        methods=_names(methods),
+        seed=seed,
+        settings=_settings(settings),
+        steps=steps,
+        image_size=size,
+    )
+    _run_and_report(options, output, fresh=fresh)
 
 
 def run(
@@ -109,109 +111,99 @@ def run(
     strict: Annotated[bool, typer.Option(help="Exit with an error if any record was rejected.")] = False,
 ) -> None:
     """The same way on your own studies: read, annotate, mine, train, compare, report."""
-    started = time.perf_counter()
-    with _screen() as monitor:
-        from medtrim.experiments.config import PipelineConfig, TableSource
-        from medtrim.experiments.pipeline import run_pipeline
+    from medtrim.experiments.demo import DemoOptions
+    from medtrim.experiments.schema import DataSection
 
-        source = TableSource(
-            path=studies,
-            columns=dict(_pair(c, "--column FIELD=COLUMN") for c in column or ()),
-            image_root=image_root,
-            layout=layout,
-            patients=patients,
-            encoding=encoding,
-            fractions=_fractions(split),
-        )
-        config = PipelineConfig(
-            source=source,
-            methods=_names(methods),
-            seed=seed,
-            recipe=recipe,
-            settings=_settings(settings),
-            steps=steps,
-            epochs=epochs,
-            batch=batch,
-            image_size=size,
-            save_every=save_every,
-            resamples=resamples,
-            jobs=jobs,
-        )
-        if not studies.exists():
-            raise ConfigError(f"{studies} does not exist")
-        _clear(output, fresh)
-        result = run_pipeline(config, output, monitor=monitor, command=_command())
-    _summary(result, time.perf_counter() - started)
-    if strict and result.results.corpus.rejects:
+    data = _section(
+        DataSection,
+        name=studies.name,
+        studies=studies,
+        columns=dict(_pair(c, "--column FIELD=COLUMN") for c in column or ()),
+        image_root=image_root,
+        layout=layout,
+        patients=patients,
+        encoding=encoding,
+        fractions=_fractions(split),
+    )
+    options = DemoOptions(
+        data=data,
+        methods=_names(methods),
+        seed=seed,
+        recipe=recipe,
+        settings=_settings(settings),
+        steps=steps,
+        epochs=epochs,
+        batch=batch,
+        image_size=size,
+        resamples=resamples,
+        save_every=save_every,
+        jobs=jobs,
+    )
+    if not studies.exists():
+        raise ConfigError(f"{studies} does not exist")
+    results = _run_and_report(options, output, fresh=fresh)
+    if strict and results.facts["corpus"]["rejects"]:
         raise typer.Exit(1)
 
 
-class Screen:
-    """A line a stage: live bars on a terminal, plain lines elsewhere."""
+def _run_and_report(options: DemoOptions, output: Path, *, fresh: bool) -> SuiteResults:
+    """Run the suite of `options` in `output`, write its page, print the summary."""
+    from medtrim.experiments.demo import build_demo_index, demo_suite
+    from medtrim.experiments.report.page import write_page
+    from medtrim.experiments.report.remarks import remarks
+    from medtrim.experiments.results import gather, write_results
+    from medtrim.experiments.run_suite import Callbacks, forget, run_suite
 
-    def __init__(self, bar: Progress | None) -> None:
-        self.bar = bar
-        self.tasks: dict[str, Any] = {}
-        self.titles: dict[str, str] = {}
-        self.said: dict[str, float] = {}
-
-    def begin(self, stage: str, title: str) -> None:
-        """See `medtrim.experiments.monitor.Monitor`."""
-        self.titles[stage] = title
-        if self.bar is not None:
-            self.tasks[stage] = self.bar.add_task(title, total=None, note="")
-        else:
-            err.print(f"{title} …", markup=False)
-            self.said[stage] = time.monotonic()
-
-    def update(self, stage: str, done: int, total: int, note: str = "") -> None:
-        """See `medtrim.experiments.monitor.Monitor`."""
-        if self.bar is not None:
-            self.bar.update(self.tasks[stage], completed=done, total=total or None, note=note)
-        elif time.monotonic() - self.said[stage] >= 5:
-            self.said[stage] = time.monotonic()
-            err.print(f"{self.titles[stage]}: {done:,} of {total:,} {note}".rstrip(), markup=False)
-
-    def end(self, stage: str, title: str, seconds: float, *, reused: bool) -> None:
-        """See `medtrim.experiments.monitor.Monitor`."""
-        if self.bar is not None and stage in self.tasks:
-            self.bar.remove_task(self.tasks.pop(stage))
-        took = "done before" if reused else f"{seconds:5.1f} s"
-        err.print(f"[green]✓[/green] {escape(title):<24} {took}")
-
-
-@contextmanager
-def _screen() -> Iterator[Screen]:
-    if not err.is_terminal:
-        yield Screen(None)
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description:<24}", markup=False),
-        BarColumn(bar_width=28),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
+    started = time.perf_counter()
+    suite = demo_suite(options)
+    if fresh:
+        forget(output)
+    with suite_progress() as shown:
+        done = run_suite(suite, output, callbacks=Callbacks(stage=shown.stage, runs=shown.runs))
+    report_failures(done)
+    results = gather(done)
+    write_results(results, output)
+    with progress_bar("page") as progress:
+        page = write_page(results, done, output, command=_command(), progress=progress)
+    with progress_bar("search index") as progress:
+        index = build_demo_index(done, progress=progress)
+    _print_remarks(remarks(results))
+    out.print(
+        f"\n{time.perf_counter() - started:.0f} s in all. Open [bold]{escape(str(page))}[/bold]", soft_wrap=True
     )
-    with Progress(*columns, console=err, transient=True) as bar:
-        yield Screen(bar)
+    if index is not None:
+        command = escape(shlex.join(["medtrim", "serve", str(index)]))
+        out.print(f"Search the test studies: [bold]{command}[/bold] and try “{QUERY}”", soft_wrap=True)
+    if done.failures:
+        raise typer.Exit(1)
+    return results
 
 
-def _summary(result: PipelineResult, seconds: float) -> None:
-    from medtrim.experiments.remarks import remarks
-
+def _print_remarks(found: Sequence[Remark]) -> None:
     colours = {"gain": "green", "loss": "red", "caution": "yellow"}
-    for remark in remarks(result.results):
+    for remark in found:
         colour = colours.get(remark.kind, "default")
         out.print(f"[{colour}]•[/{colour}] ", end="")
         out.print(remark.text, markup=False)
         for item in remark.items:
             out.print(f"    {item}", markup=False)
-    out.print(f"\n{seconds:.0f} s in all. Open [bold]{escape(str(result.report))}[/bold]")
 
 
 def _names(methods: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in methods.split(",") if name.strip())
+
+
+def _section(model: type[Part], **values: Any) -> Part:
+    """A section of a suite from options; what is out of range is an error of the command."""
+    from pydantic import ValidationError
+
+    from medtrim.types.settings import explain
+
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = [line for detail in error.errors(include_url=False) for line in explain(detail, model)]
+        raise ConfigError("; ".join(problems)) from error
 
 
 def _pair(text: str, form: str) -> tuple[str, str]:
@@ -234,15 +226,5 @@ def _fractions(text: str) -> dict[str, float]:
         raise ConfigError(f"--split takes shares such as train=0.7,val=0.1,test=0.2: {error}") from error
 
 
-def _clear(folder: Path, fresh: bool) -> None:
-    """Forget which stages are finished; what they made is replaced as they run again."""
-    from medtrim.experiments.records import forget
-
-    if fresh:
-        forget(folder)
-
-
 def _command() -> str:
-    import shlex
-
     return shlex.join(["medtrim", *sys.argv[1:]])

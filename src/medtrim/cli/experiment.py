@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +9,11 @@ import typer
 from typer.core import TyperGroup
 
 from medtrim.cli.console import err, out, progress_bar, report_rejects
+from medtrim.cli.suite_progress import report_failures, suite_progress
 
 if TYPE_CHECKING:
-    from medtrim.experiments.suite.results import SuiteResults
-    from medtrim.experiments.suite.rows import Row
-    from medtrim.experiments.suite.runner import Snapshot
-    from medtrim.types.tables import Progress
+    from medtrim.experiments.results import SuiteResults
+    from medtrim.experiments.rows import Row
 
 
 class SuiteFirst(TyperGroup):
@@ -44,7 +41,7 @@ def register(app: typer.Typer) -> None:
 SuiteArgument = Annotated[
     str,
     typer.Argument(
-        help="YAML file, or a packaged suite: quick, readme, tuning, controls, pretrained, sensitivity, full."
+        help="YAML file, or a packaged suite: demo, quick, readme, tuning, controls, pretrained, sensitivity, full."
     ),
 ]
 ScaleOption = Annotated[str, typer.Option(help="A scale of the suite, such as gpu.")]
@@ -61,19 +58,17 @@ def run(
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs side by side.")] = None,
 ) -> None:
     """Run what is not finished yet, then write results.parquet, results.json and report.html."""
-    from medtrim.experiments.suite.conduct import Watchers, conduct
-    from medtrim.experiments.suite.load import load_suite
-    from medtrim.experiments.suite.page import write_page
-    from medtrim.experiments.suite.results import gather, write_results
+    from medtrim.experiments.load import load_suite
+    from medtrim.experiments.report.page import write_page
+    from medtrim.experiments.results import gather, write_results
+    from medtrim.experiments.run_suite import Callbacks, run_suite
 
     read = load_suite(suite, scale=scale, seeds=seed or ())
     if jobs is not None:
         read = read.model_copy(update={"jobs": jobs})
-    with _live() as live:
-        done = conduct(read, output, watchers=Watchers(stage=live.stage, runs=live.runs))
-    for failure in done.failures:
-        err.print(f"[red]failed:[/red] {failure.job.title}: ", end="")
-        err.print(failure.error, markup=False)
+    with suite_progress() as shown:
+        done = run_suite(read, output, callbacks=Callbacks(stage=shown.stage, runs=shown.runs))
+    report_failures(done)
     results = gather(done)
     write_results(results, output)
     with progress_bar("page") as progress:
@@ -88,9 +83,9 @@ def run(
 @experiment.command("plan")
 def plan(suite: SuiteArgument, scale: ScaleOption = "") -> None:
     """Check a suite and list its runs without running any."""
-    from medtrim.experiments.suite.check import check_suite
-    from medtrim.experiments.suite.load import load_suite
-    from medtrim.experiments.suite.plan import plan_final, plan_search
+    from medtrim.experiments.check import check_suite
+    from medtrim.experiments.load import load_suite
+    from medtrim.experiments.plan import plan_final, plan_search
 
     read = load_suite(suite, scale=scale)
     check_suite(read)
@@ -109,23 +104,21 @@ def table(
     folder: Annotated[Path, typer.Argument(help="Folder of a suite that has run.")],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the main table as Markdown.")] = False,
     into: Annotated[
-        Path | None, typer.Option(help="Replace what lies between the results markers of this file, a README say.")
+        Path | None, typer.Option(help="Put the summary between the results markers of this file, a README say.")
     ] = None,
-    docs: Annotated[Path | None, typer.Option(help="Write the whole docs page to this file.")] = None,
+    docs: Annotated[Path | None, typer.Option(help="Put the suite's section into this page.")] = None,
 ) -> None:
     """Show the main table of a finished suite, or write it where it belongs."""
-    from medtrim.experiments.suite.docs_page import docs_page
-    from medtrim.experiments.suite.markdown import insert_into, main_table
-    from medtrim.experiments.suite.results import read_results
-    from medtrim.types.tables import atomic_path
+    from medtrim.experiments.report.docs_page import write_docs_section
+    from medtrim.experiments.report.markdown import insert_into, main_table, summary
+    from medtrim.experiments.results import read_results
 
     results = read_results(folder)
     if into is not None:
-        insert_into(into, main_table(results))
+        insert_into(into, summary(results))
         out.print(f"→ {into}")
     if docs is not None:
-        with atomic_path(docs) as part:
-            part.write_text(docs_page(results), encoding="utf-8")
+        write_docs_section(results, docs)
         out.print(f"→ {docs}")
     if markdown:
         out.print(main_table(results), markup=False, soft_wrap=True)
@@ -136,8 +129,8 @@ def table(
 @experiment.command("chosen")
 def chosen(folder: Annotated[Path, typer.Argument(help="Folder of a suite that has searched.")]) -> None:
     """Print the points that a suite's search chose, as YAML to lay over another suite's methods."""
-    from medtrim.experiments.suite.choose import chosen_layers
-    from medtrim.experiments.suite.results import read_results
+    from medtrim.experiments.choose import chosen_layers
+    from medtrim.experiments.results import read_results
     from medtrim.types.yamlfile import dump_yaml
 
     out.print(dump_yaml({"methods": chosen_layers(read_results(folder).facts)}), markup=False, soft_wrap=True)
@@ -170,11 +163,11 @@ def manifest(
     write_manifest(made, output)
     for name, count in made.counts.items():
         out.print(f"  {name}: {count:,}")
-    out.print(f"{len(made.part('judged')):,} studies to judge → {output}")
+    out.print(f"{len(made.part('judged')):,} studies to evaluate → {output}")
 
 
-@experiment.command("judge")
-def judge(
+@experiment.command("evaluate")
+def evaluate(
     manifest: Annotated[Path, typer.Argument(help="Manifest of a protocol.")],
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
     studies: Annotated[Path, typer.Argument(help="The studies table that the manifest was made from.")],
@@ -184,7 +177,7 @@ def judge(
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap and of the probes' draws.")] = 0,
     device: Annotated[str, typer.Option(help="Where the model runs.")] = "cpu",
 ) -> None:
-    """Judge a checkpoint by a protocol."""
+    """Evaluate a checkpoint by a protocol."""
     import torch
 
     from medtrim.experiments.protocols import evaluate_protocol, read_manifest
@@ -209,61 +202,6 @@ def judge(
         what = " ".join(part for part in (figure.direction, figure.task, figure.metric, figure.label) if part)
         out.print(f"{what}: {100 * figure.value:.1f} ({100 * figure.low:.1f} to {100 * figure.high:.1f})")
     report_rejects(len(found.rejects), str(output), strict=False)
-
-
-class _Live:
-    """The bars of a suite: one a stage while the corpus is made, then one for all runs and one a slot."""
-
-    def __init__(self, bar: Any) -> None:
-        self.bar = bar
-        self.tasks: dict[object, Any] = {}
-        self.said: set[str] = set()
-
-    def stage(self, name: str) -> Progress:
-        """The progress call of a stage of the preparation."""
-        self._say(name)
-
-        def progress(done: int, total: int) -> None:
-            self._update(name, name, done, total)
-
-        return progress
-
-    def runs(self, phase: str, snapshot: Snapshot) -> None:
-        """Show where the runs are."""
-        failed = f", {snapshot.failed} failed" if snapshot.failed else ""
-        self._update(phase, f"{phase}{failed}", snapshot.finished, snapshot.total)
-        busy = {running.slot: running for running in snapshot.running}
-        for key in [k for k in self.tasks if isinstance(k, int) and k not in busy]:
-            self.bar.remove_task(self.tasks.pop(key))
-        for slot, running in busy.items():
-            self._update(slot, f"  {running.job.title}: {running.stage}", running.done, running.total)
-            self._say(f"{running.job.title}: {running.stage}")
-        self._say(f"{phase}: {snapshot.finished} of {snapshot.total} finished{failed}")
-
-    def _say(self, line: str) -> None:
-        """Without a terminal there are no bars: say each change once, as a line."""
-        if not err.is_terminal and line not in self.said:
-            self.said.add(line)
-            err.print(line, markup=False)
-
-    def _update(self, key: object, text: str, done: int, total: int) -> None:
-        if key not in self.tasks:
-            self.tasks[key] = self.bar.add_task(text, total=None)
-        self.bar.update(self.tasks[key], description=text, completed=done, total=total or None)
-
-
-@contextmanager
-def _live() -> Iterator[_Live]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=err) as bar:
-        yield _Live(bar)
 
 
 def _show(results: SuiteResults) -> None:

@@ -1,172 +1,208 @@
-"""What one comparison of methods measured: the structure that the report, the tables and the JSON are made from."""
+"""A suite's results on disk: one Parquet table whose metadata says what was run, and the same as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from statistics import fmean
+from typing import Any
 
-from medtrim.evaluation.agreement import FindingMark
-from medtrim.experiments.mining_facts import MiningFacts
+from medtrim.errors import TableError
+from medtrim.experiments.breakdown import breakdown
+from medtrim.experiments.collect import collect, read_evaluations
+from medtrim.experiments.load import PATHS
+from medtrim.experiments.resolve import training_config
+from medtrim.experiments.rows import ROWS, Key, Row, headline_keys, read_rows, write_rows
+from medtrim.experiments.run_suite import SuiteRun
+from medtrim.experiments.runner import RESULT
+from medtrim.training import TrainConfig
+from medtrim.training.prepare import model_config
+from medtrim.types import Provenance, medtrim_version
+from medtrim.types.jsonfile import read_json, write_json
+from medtrim.types.tables import provenance_of, read_table
 
-Queries = Literal["abnormal", "normal", "all"]
-DIRECTIONS: tuple[str, ...] = ("image→text", "text→image", "image→image", "text→text")
+TABLE, JSON = "results.parquet", "results.json"
+_PACKAGES = ("torch", "transformers", "numpy", "scikit-learn")
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured number with its 95 % interval.
+@dataclass(frozen=True)
+class SuiteResults:
+    """Rows and what they are of.
 
-    `method` is a method's key; where `baseline` is set the value is the paired difference method − baseline.
-    `task` is `retrieval`, `zero-shot` or `probe`; `target` is what a classification figure is about, such as
-    `mean` or `pleural effusion`; `low` and `high` are nan where no interval can be made; `n` counts the queries
-    (or studies) behind the number.
+    `facts` is plain data: name, title, ours, rivals, methods, seeds, headline, corpus, evaluation, tuning, search,
+    failures, runs, suite, from_scratch, labels_left_out, versions.
     """
 
-    task: str
-    method: str
-    metric: str
-    value: float
-    low: float
-    high: float
-    n: int
-    baseline: str = ""
-    queries: Queries = "all"
-    direction: str = ""
-    target: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """One training curve: `values[i]` of `name` (a loss term or a validation figure) after `steps[i]` updates."""
-
-    method: str
-    name: str
-    steps: tuple[int, ...]
-    values: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """One trained method. `key` is a file name's worth of text; `label` is what a reader sees.
-
-    `sampler` says how its batches are filled (`shuffle` or `triplets`), `normals` what share of the
-    normal studies an epoch deals, `tuning` how its learning rate was chosen, `caution` what was searched for this
-    method alone.
-    """
-
-    key: str
-    label: str
-    description: str
-    seconds: float
-    encodings: int
-    facts: Mapping[str, str] = field(default_factory=dict)
-    sampler: str = "shuffle"
-    normals: float = 1.0
-    tuning: str = ""
-    caution: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """What was trained and judged on. Counts are of studies; `drawn` is true of phantoms."""
-
-    name: str
-    drawn: bool
-    train: int
-    validation: int
-    test: int
-    test_patients: int
-    test_normal: int
-    rejects: int
-
-
-@dataclass(frozen=True, slots=True)
-class StageTime:
-    """How long a stage took, in seconds; `reused` where an earlier run had finished it already."""
-
-    name: str
-    seconds: float
-    reused: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class GalleryStudy:
-    """One study of the gallery: a data URI of its image, its report and marked findings, and where it ranked."""
-
-    study_id: str
-    image: str
-    findings: str
-    impression: str
-    marks: tuple[FindingMark, ...]
-    missing: tuple[str, ...] = ()
-    similarity: float | None = None
-    own: bool = False
+    rows: tuple[Row, ...]
+    facts: Mapping[str, Any]
 
     @property
-    def conflicts(self) -> tuple[str, ...]:
-        """What conflicts with the query, each named once."""
-        return tuple(dict.fromkeys(c for mark in self.marks for c in mark.conflicts))
+    def methods(self) -> tuple[str, ...]:
+        """Methods with at least one finished run, in the suite's order."""
+        held = {row.method for row in self.rows if row.kind == "pooled"}
+        return tuple(m for m in self.facts["order"] if m in held)
+
+    @property
+    def headline(self) -> tuple[Key, ...]:
+        """The figures of the main table."""
+        return tuple(Key(**fields) for fields in self.facts["headline"])
+
+    def label(self, method: str) -> str:
+        """What a reader sees for `method`."""
+        return str(self.facts["methods"].get(method, {}).get("label", method))
+
+    def of(self, kind: str) -> list[Row]:
+        """The rows of one kind."""
+        return [row for row in self.rows if row.kind == kind]
+
+    def pooled(self, method: str, key: Key) -> Row | None:
+        """A method's figure over all seeds."""
+        return self._pooled.get((method, key))
+
+    @cached_property
+    def _pooled(self) -> dict[tuple[str, Key], Row]:
+        return {(row.method, row.key): row for row in self.rows if row.kind == "pooled"}
 
 
-@dataclass(frozen=True, slots=True)
-class GalleryQuery:
-    """A query and the top of every method's ranking (method key → studies, best first)."""
+def gather(done: SuiteRun) -> SuiteResults:
+    """The results of a suite's finished runs.
 
-    direction: str
-    query: GalleryStudy
-    retrieved: Mapping[str, tuple[GalleryStudy, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class MapPoint:
-    """One embedding on the map: coordinates in [0, 1], modality, disease class, findings in words."""
-
-    x: float
-    y: float
-    modality: Literal["image", "text"]
-    disease: str
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingMap:
-    """A plane map of one method's embeddings. `gap` is the distance between the modalities' centroids."""
-
-    method: str
-    points: tuple[MapPoint, ...]
-    technique: str
-    gap: float
-    effective_rank: float
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """Everything that a report shows. `ours` and `baseline` are the keys of the two methods compared first;
-    `from_scratch` says that the encoders started from random weights; `facts` (name → words) are counted on the
-    way; `labels_left_out` are classes too rare in the test split to be judged; `mining` is counted in the triplets.
+    Raises:
+        TableError: no run was finished, or runs were evaluated on different studies.
     """
+    found = read_evaluations(done)
+    if not found.finals:
+        raise TableError("no run was finished: there is nothing to show")
+    return SuiteResults((*collect(done.suite, found), *breakdown(done)), facts_of(done))
 
-    title: str
-    corpus: Corpus
-    methods: tuple[Method, ...]
-    ours: str
-    baseline: str
-    figures: tuple[Figure, ...]
-    curves: tuple[Curve, ...] = ()
-    gallery: tuple[GalleryQuery, ...] = ()
-    maps: tuple[EmbeddingMap, ...] = ()
-    timings: tuple[StageTime, ...] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
-    config: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    command: str = ""
-    created: str = ""
-    from_scratch: bool = True
-    facts: Mapping[str, str] = field(default_factory=dict)
-    labels_left_out: tuple[str, ...] = ()
-    mining: MiningFacts | None = None
 
-    def label(self, key: str) -> str:
-        """What a reader sees for the method `key`."""
-        return next((m.label for m in self.methods if m.key == key), key)
+def facts_of(done: SuiteRun) -> dict[str, Any]:
+    """What was run."""
+    suite = done.suite
+    finished = list(done.finished())
+    trained = {run.spec.method: training_config(run.spec.training) for run, _ in reversed(finished)}
+    return {
+        "name": suite.name,
+        "title": suite.heading,
+        "ours": suite.ours,
+        "rivals": list(suite.rivals),
+        "order": list(suite.methods),  # the table's metadata sorts mappings by key
+        "methods": {
+            key: {
+                "label": m.label,
+                "description": m.description,
+                "ablation_of": m.ablation_of or "",
+                "tuning": m.tuning,
+                "caution": m.caution,
+                **(_batches_and_rates(trained[key]) if key in trained else {}),
+            }
+            for key, m in suite.methods.items()
+        },
+        "seeds": list(suite.seeds),
+        "headline": [asdict(key) for key in headline_keys(suite)],
+        "corpus": {
+            "name": suite.data.name or ("phantoms" if suite.data.phantom else "studies"),
+            "drawn": suite.data.phantom is not None,
+            "reference": suite.data.reference,
+            "fingerprint": done.corpus.fingerprint,
+            **done.corpus.counts,
+            **done.corpus.facts,
+        },
+        "evaluation": suite.evaluation.model_dump(mode="json"),
+        "tuning": suite.tuning.model_dump(mode="json") if suite.tuning else None,
+        "search": [
+            {
+                "method": t.method,
+                "trial": t.number,
+                "point": dict(t.point),
+                "score": None if math.isnan(t.score) else t.score,
+                "error": t.error,
+                "chosen": t.chosen,
+            }
+            for t in done.trials
+        ],
+        "failures": [{"run": o.job.title, "folder": o.job.folder.name, "error": o.error} for o in done.failures],
+        "runs": _run_facts(done),
+        "suite": _without_folders(suite.model_dump(mode="json")),
+        "from_scratch": all(_from_scratch(config) for config in trained.values()),
+        "labels_left_out": read_json(finished[0][1].job.folder / RESULT)["labels_left_out"] if finished else [],
+        "versions": {
+            "medtrim": medtrim_version(),
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+    }
+
+
+def write_results(results: SuiteResults, out: Path) -> None:
+    """Write `results.parquet` and `results.json` into `out`."""
+    write_rows(results.rows, out / TABLE, Provenance("suite-results", config=results.facts))
+    kept = [asdict(row) for row in results.rows if row.kind in ("pooled", "best", "sweep")]
+    write_json(out / JSON, {**results.facts, "rows": kept})
+
+
+def read_results(out: Path) -> SuiteResults:
+    """The results of the suite in folder `out`.
+
+    Raises:
+        TableError: there are none.
+    """
+    path = out / TABLE
+    if not path.exists():
+        raise TableError(f"{out} holds no results; run the suite first: medtrim experiment SUITE -o {out}")
+    provenance = provenance_of(read_table(path, ROWS, table="results"))
+    if provenance is None or provenance.kind != "suite-results":
+        raise TableError(f"{path} is no table of suite results")
+    return SuiteResults(read_rows(path), provenance.config)
+
+
+def _without_folders(suite: dict[str, Any]) -> dict[str, Any]:
+    """The suite with the names of the user's files alone: a page that is passed on must not show where they lie."""
+    data = {k: Path(v).name if k in PATHS and v is not None else v for k, v in suite["data"].items()}
+    return {**suite, "data": data}
+
+
+def _batches_and_rates(config: TrainConfig) -> dict[str, Any]:
+    """How a method's batches are sampled and at what peak rates it learns, as the page tells it."""
+    rate = f"{config.optimizer.learning_rate:g}"
+    if config.optimizer.matrices == "muon":
+        rate = f"{config.optimizer.matrix_learning_rate:g} / {rate}"
+    return {
+        "sampler": config.batch.sampler,
+        "normals": config.batch.normals,
+        "batch": config.batch.size,
+        "rates": rate,
+    }
+
+
+def _from_scratch(config: TrainConfig) -> bool:
+    """Whether both encoders start from random weights."""
+    built = model_config(config)
+    return config.model.checkpoint is None and built.vision is None and built.text is None
+
+
+def _run_facts(done: SuiteRun) -> dict[str, dict[str, float]]:
+    """Means over each method's finished runs: seconds, encodings, steps."""
+    by_method: dict[str, list[dict[str, Any]]] = {}
+    for run, outcome in done.finished():
+        by_method.setdefault(run.spec.method, []).append(read_json(outcome.job.folder / RESULT))
+    names = (
+        "seconds",
+        "cpu_seconds",
+        "training_seconds",
+        "evaluation_seconds",
+        "encodings",
+        "steps",
+        "studies_per_second",
+    )
+    return {method: {name: _mean(facts, name) for name in names} for method, facts in by_method.items()}
+
+
+def _mean(facts: Sequence[Mapping[str, Any]], name: str) -> float:
+    values = [float(f[name]) for f in facts if f.get(name) is not None]
+    return fmean(values) if values else 0.0

@@ -1,81 +1,59 @@
-"""A few retrieval figures of the validation split while a method trains: the curves by which methods compare."""
+"""What a training calls to measure itself: retrieval on some studies of the validation split."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-
-import numpy as np
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from medtrim.data import ImageCache
 from medtrim.errors import ConfigError, TableError
-from medtrim.evaluation.bootstrap import PatientBootstrap
-from medtrim.evaluation.embed import embed_studies
-from medtrim.evaluation.reference import Reference, make_reference
-from medtrim.evaluation.retrieval import retrieval_figures
+from medtrim.evaluation import PatientBootstrap, make_reference
+from medtrim.evaluation.validation_scores import METRICS, sample_studies, validation_scores
 from medtrim.models import EncoderBundle
 from medtrim.training import TrainConfig
-from medtrim.types import Study
 from medtrim.types.tables import read_annotations, read_studies
 
 Validator = Callable[[EncoderBundle, int], Mapping[str, float]]
-CURVES = ("disease P@10", "fine P@10", "attribute AUC")
-DIRECTIONS = ("i2t", "t2i")
 MAX_STUDIES = 300
 
 
 def curve_name(metric: str) -> str:
-    """The key under which a metric's mean over `DIRECTIONS` is logged."""
+    """The key under which a metric's mean over both directions across modalities is logged."""
     return f"mean {metric}"
 
 
-def mean_retrieval(
-    bundle: EncoderBundle,
-    studies: Sequence[Study],
-    cache: ImageCache,
-    reference: Reference,
-    bootstrap: PatientBootstrap,
-) -> dict[str, float]:
-    """`CURVES` of abnormal queries among `studies`, each the mean over `DIRECTIONS`, where defined."""
-    found = embed_studies(bundle, studies, cache)
-    result = retrieval_figures(found.image, found.text, reference, bootstrap, directions=DIRECTIONS)
-    values = {m: [f.value for f in result.figures if f.metric == m and f.queries == "abnormal"] for m in CURVES}
-    return {metric: float(np.mean(v)) for metric, v in values.items() if v}
+def make_validator(
+    config: TrainConfig, *, annotations: Path | None = None, count: int = MAX_STUDIES, seed: int | None = None
+) -> Validator:
+    """A callable for `train(evaluate=…)`: `validation_scores` on at most `count` studies of the evaluation split.
 
+    A metric that is not defined, as in a split of fewer than two studies, is NaN.
 
-def few(studies: Sequence[Study], count: int, *, seed: int) -> list[Study]:
-    """At most `count` of `studies`, ordered by id, whatever order they come in."""
-    held = sorted(studies, key=lambda s: s.study_id)
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(held))[:count])
-    return [held[i] for i in chosen]
-
-
-def make_validator(config: TrainConfig) -> Validator:
-    """A callable for `train(evaluate=…)` that measures `CURVES` on at most `MAX_STUDIES` validation studies.
-
-    Values are means over image→text and text→image. A split that defines a figure nowhere gives nan.
+    Args:
+        annotations: what is true; the training's own annotations by default.
+        seed: of the draw of studies; the training's by default.
 
     Raises:
-        ConfigError: the recipe names no annotations, without which nothing can be judged.
-        TableError: a study of the validation split has no annotation.
+        ConfigError: the recipe names no annotations or no image cache.
+        TableError: a study of the evaluation split has no annotation.
     """
-    if config.data.annotations is None or config.data.cache is None:
+    truth, folder = annotations or config.data.annotations, config.data.cache
+    if truth is None or folder is None:
         raise ConfigError("validation needs data.annotations and data.cache")
-    cache = ImageCache(config.data.cache)
+    cache = ImageCache(folder)
     held = [
         s for s in read_studies(config.data.studies) if s.split == config.data.eval_split and s.study_id in cache
     ]
-    studies = few(held, MAX_STUDIES, seed=config.seed)
-    known = {a.study_id: a for a in read_annotations(config.data.annotations)}
+    studies = sample_studies(held, count, seed=config.seed if seed is None else seed)
+    known = {a.study_id: a for a in read_annotations(truth)}
     for study in studies:
         if study.study_id not in known:
-            raise TableError(f"{config.data.annotations}: no annotation of validation study {study.study_id!r}")
+            raise TableError(f"{truth}: no annotation of validation study {study.study_id!r}")
     reference = make_reference([known[s.study_id] for s in studies])
-    bootstrap = PatientBootstrap([s.patient_id for s in studies], resamples=1, seed=0)
+    bootstrap = PatientBootstrap([s.patient_id for s in studies], resamples=1)
 
     def validate(bundle: EncoderBundle, step: int) -> Mapping[str, float]:
-        if len(studies) < 2:
-            return {curve_name(metric): float("nan") for metric in CURVES}
-        found = mean_retrieval(bundle, studies, cache, reference, bootstrap)
-        return {curve_name(metric): found.get(metric, float("nan")) for metric in CURVES}
+        found = validation_scores(bundle, studies, cache, reference, bootstrap) if len(studies) > 1 else {}
+        return {curve_name(metric): found.get(metric, float("nan")) for metric in METRICS}
 
     return validate

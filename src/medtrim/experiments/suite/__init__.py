@@ -1,1 +1,0 @@
-"""Experiment suites: methods × seeds at equal effort, run side by side, judged together."""
