@@ -44,6 +44,23 @@ chromium:
 test: lint chromium
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not gpu and not ray"
 
+# Needs uv; of the interpreters those that are installed, the others are named and passed over.
+test-all:
+	@command -v uv > /dev/null || { echo "make test-all needs uv (pip install uv)"; exit 1; }
+	@for version in 3.11 3.12 3.13; do \
+		if uv python find --no-python-downloads $$version > /dev/null 2>&1; then \
+			echo "== Python $$version"; \
+			uv run --isolated --no-project --no-python-downloads --python $$version --with-editable ".[test]" \
+				python -m pytest -q -n 2 --dist loadgroup -m "not slow and not gpu and not ray" || exit 1; \
+		else echo "== Python $$version is not installed: not tested"; fi; \
+	done
+
+# Strict: a dead link or a public name that is not documented fails. The site goes to site/.
+docs: setup
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	$(BIN)/pytest -q tests/library/test_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 test-slow: setup chromium
 	$(BIN)/pytest -m slow
 

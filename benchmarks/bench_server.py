@@ -4,7 +4,8 @@
 
 Starts `medtrim serve` on a free port in a process of its own and asks it from threads of this one, each with a
 connection that it keeps. Prints answers a second, the 50th and 95th percentile of the time to an answer, every
-status seen, and the largest memory of the server. A 429 is waited for as its Retry-After says and counted apart.
+status seen, the server's processor time for an answer (which a busy machine changes least) and its largest
+memory. A 429 is waited for as its Retry-After says and counted apart.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ def measure(index: Path, *, clients: int, seconds: float, image_share: float, fi
     end = time.monotonic() + seconds
     threads = [threading.Thread(target=load.run_client, args=(seed, end)) for seed in range(clients)]
     peak = before = server.memory_info().rss
+    busy = sum(server.cpu_times()[:2])
     clock = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -108,6 +110,7 @@ def measure(index: Path, *, clients: int, seconds: float, image_share: float, fi
         peak = max(peak, server.memory_info().rss)
         time.sleep(0.2)
     took = time.perf_counter() - clock
+    used = sum(server.cpu_times()[:2]) - busy
     clock = time.perf_counter()
     process.terminate()
     process.wait(30)
@@ -118,6 +121,8 @@ def measure(index: Path, *, clients: int, seconds: float, image_share: float, fi
         print(
             f"  {kind}: {len(times) / took:.0f} answers/s, p50 {cuts[9] * 1e3:.0f} ms, p95 {cuts[18] * 1e3:.0f} ms"
         )
+    answers = max(1, sum(map(len, load.seconds.values())))
+    print(f"  the server's processor time: {used / answers * 1e3:.1f} ms an answer")
     print("  statuses: " + ", ".join(f"{name} × {count}" for name, count in sorted(load.statuses.items())))
     print(f"  memory: {before / 2**20:.0f} MiB idle, {peak / 2**20:.0f} MiB at most; ended in {stopped:.1f} s")
 

@@ -87,7 +87,7 @@ PhantomsOption = Annotated[int, typer.Option("--studies", min=100, help="Phantom
 @app.command("make-model")
 def make_model(
     output: OutputOption,
-    studies: PhantomsOption = 3000,
+    studies: PhantomsOption = 4500,
     seed: Annotated[int, typer.Option(min=0, help="Of phantoms, projections, batches and noise.")] = 0,
 ) -> None:
     """Make the benchmark's model, from nothing: draw phantoms, read their reports, train `pretrained-cpu`."""
@@ -138,7 +138,7 @@ def measure(
 def zones(
     data: DataOption,
     output: OutputOption,
-    studies: PhantomsOption = 3000,
+    studies: PhantomsOption = 4500,
     seed: Annotated[list[int] | None, typer.Option(help="Training seeds. Repeatable; 0 to 4 without.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Repeatable; all without.")] = None,
     into: IntoOption = None,

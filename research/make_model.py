@@ -15,7 +15,7 @@ from medtrim.types.settings import merge
 from medtrim.types.tables import Progress, no_progress, read_studies
 
 RECIPE = "pretrained-cpu"
-STUDIES, SIZE = 3000, 224  # two thirds of them are the training split
+SIZE = 224
 
 
 def make_phantoms(folder: Path, *, studies: int, seed: int, progress: Progress = no_progress) -> None:

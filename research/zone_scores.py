@@ -171,24 +171,3 @@ def _ridge(x: Floats, y: Floats, unseen: Floats, ridge: float) -> Floats:
     z, u = (x - mean) / deviation, (unseen - mean) / deviation
     weights = np.linalg.solve(z @ z.T + ridge * np.eye(len(z)), y - y.mean(axis=0))
     return np.asarray(u @ (z.T @ weights) + y.mean(axis=0))
-
-
-def likeness(similarity: Floats, truth: Floats, patients: Sequence[str]) -> Floats:
-    """Spearman of each film's similarities to films of other patients with minus the distance of their scores.
-
-    Args:
-        similarity: [N N].
-        truth: zone scores [N 6]; distances are Σ |a − b| over the zones, and of right − left, and of the sums.
-
-    Returns:
-        [N 3]: by zones, by side, by severity.
-    """
-    names = np.array(patients)
-    right, left = truth[:, :3].sum(axis=1), truth[:, 3:].sum(axis=1)
-    found = np.zeros((len(truth), 3))
-    for column, features in enumerate((truth, (right - left)[:, None], (right + left)[:, None])):
-        distance = np.abs(features[:, None] - features[None]).sum(axis=2)
-        for row in range(len(truth)):
-            others = names != names[row]
-            found[row, column] = rank_correlation(similarity[row, others], -distance[row, others])
-    return found

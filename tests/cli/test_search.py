@@ -44,7 +44,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_search_by_text_says_what_agrees(index: Path) -> None:
     result = run("search", index, "--text", "large left pleural effusion", "-k", 4)
     assert result.exit_code == 0, result.output
-    assert "query: large left pleural effusion" in result.output
+    assert "query (both): large left pleural effusion" in result.output
     assert "✗ side" in result.output
 
 
@@ -62,9 +62,11 @@ def test_search_by_image_and_filter(index: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "exactly one of"),
-        (("--text", "x", "--study", "s0"), "exactly one of"),
-        (("--text", "x", "--against", "sound"), "image or text"),
+        ((), "give --text, --image or --study"),
+        (("--image", "x.png", "--study", "s0"), "give --text, --image or --study"),
+        (("--text", "x", "--where", "site"), "COLUMN=VALUE"),
+        (("--text", "x", "--where", "site=A"), "has no column 'site'"),
+        (("--text", "x", "--against", "sound"), "must be one of image, text"),
         (("--text", "x", "-k", "1000"), "number of results"),
         (("--text", "x", "--side", "up"), "side must be"),
     ],

@@ -112,9 +112,9 @@ def test_tokens_slice_to_their_words(text: str) -> None:
     tokens = tokenize(text)
     for word, start, end in zip(tokens.words, tokens.starts, tokens.ends, strict=True):
         said = text[start:end]
-        assert (
-            word in ("", "'") or said in "LR" or word in (said.lower(), unicodedata.normalize("NFKC", said).lower())
-        )
+        visible = "".join(c for c in said if c not in "\u00ad\u200b\u200c\u200d\u2060\ufeff")
+        spelled = (said.lower(), unicodedata.normalize("NFKC", visible).lower())
+        assert word in ("", "'") or said in "LR" or word in spelled
 
 
 @settings(max_examples=200, deadline=None)

@@ -17,7 +17,7 @@ def test_an_index_holds_every_study_and_its_own_model(index_folder: Path, corpus
     index = StudyIndex(index_folder)
     assert len(index) == len(corpus[1])
     assert index.diseases == ("edema", "pleural effusion", "no finding", "pneumothorax")
-    assert index.model_folder == index_folder / "model"
+    assert index.model_folder == index_folder / "model-1"
     study = index.study("s'4")
     assert study.report_findings == "Mild pulmonary edema."
     assert study.findings[0].adjectives == ("mild",)
@@ -101,6 +101,6 @@ def test_what_is_no_index_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text("{")
     with pytest.raises(TableError, match="cannot be read"):
         StudyIndex(tmp_path)
-    (tmp_path / "index.json").write_text('{"format": 2, "dimension": 8, "studies": 0, "diseases": []}')
+    (tmp_path / "index.json").write_text('{"format": 3, "table": "studies-1", "version": 1}')
     with pytest.raises(TableError, match="no table of studies"):
         StudyIndex(tmp_path)

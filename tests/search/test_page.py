@@ -243,6 +243,19 @@ def test_paging_one_hit_a_patient_and_mode(page: Page) -> None:
     assert "patients=1" in page.url
 
 
+def test_filters(page: Page) -> None:
+    ask(page, "pleural effusion")
+    expect(page.locator("#hits .facts").first).to_contain_text("patient")
+    page.click("#filters-title")
+    page.locator("#filters").get_by_label("View").select_option("AP")
+    expect(page.locator("#filters-title")).to_have_text("Filters (1)")
+    expect(page.locator("#status")).not_to_have_text("Searching …")
+    assert all("AP" in facts for facts in page.locator("#hits .facts").all_inner_texts())
+    page.reload()
+    expect(page.locator("#filters-title")).to_have_text("Filters (1)")
+    expect(page.locator("#hits > li").first).to_be_visible()
+
+
 def test_viewer(page: Page, archive: Path) -> None:
     page.set_input_files("#file", sorted(films(archive).values())[7])
     expect(page.locator("#hits > li").first).to_be_visible()

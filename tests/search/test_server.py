@@ -142,6 +142,26 @@ def test_an_original_that_is_no_longer_there_is_said_without_its_path(
     assert answer.json() == {"error": "image file is missing"}
 
 
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({"patient_id": "p-s3"}, {"s3"}),
+        ({"reports": "not read"}, set()),
+        ({"reports": "read", "disease": "edema"}, {"s'4", "s5"}),
+        ({"disease": "pleural effusion", "said": "absent"}, {"s2"}),
+        ({"views": ["PA"]}, set()),
+    ],
+)
+def test_filters(client: TestClient, filters: dict[str, object], found: set[str]) -> None:
+    body = {"text": "x-ray", "k": 50, **filters}
+    assert {hit["study_id"] for hit in client.post("/api/search", json=body).json()["hits"]} == found
+
+
+@pytest.mark.parametrize("filters", [{"columns": {"site": "a"}}, {"since": "yesterday"}, {"reports": "maybe"}])
+def test_unknown_filters_are_refused(client: TestClient, filters: dict[str, object]) -> None:
+    assert client.post("/api/search", json={"text": "x-ray", **filters}).status_code == 422
+
+
 def test_search_by_study_with_filter(client: TestClient) -> None:
     query = {"study_id": "s0", "using": "text", "against": "text", "disease": "pleural effusion", "side": "right"}
     answer = client.post("/api/search", json=query).json()

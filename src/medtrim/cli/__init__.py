@@ -39,6 +39,7 @@ COMMANDS: tuple[str, ...] = (
     "push",
     "evaluate",
     "experiment",
+    "index",
     "search",
     "serve",
 )

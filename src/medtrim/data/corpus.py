@@ -41,6 +41,7 @@ def read_corpus(
     view: View = "all",
     encoding: str = "utf-8",
     pictures: PictureStore | None = None,
+    empty_reports: bool = False,
 ) -> CorpusReading:
     """Read a corpus of reports (and image paths) into studies; whatever cannot be used is a reject with its reason.
 
@@ -59,6 +60,7 @@ def read_corpus(
         view: keep images of that view only; a study that has images, but none of it, is rejected.
         encoding: of text files; a byte-order mark takes precedence.
         pictures: where images go that the table holds itself; such rows are rejected without.
+        empty_reports: take studies without a report, which are rejected otherwise.
 
     Raises:
         TableError: the path is missing or holds no corpus, or the table lacks columns.
@@ -75,7 +77,7 @@ def read_corpus(
     root = Path(image_root).absolute() if image_root is not None else None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    empty_reports = labels_only = False
+    labels_only = False
     textual = True
     records: Iterable[RawRecord]
     if layout == "table" and not columns and _is_studies_table(path):
@@ -92,12 +94,13 @@ def read_corpus(
         records, textual = read_table_records(
             path, columns=columns, patients=patients, encoding=encoding, pictures=pictures
         )
+        empty_reports = empty_reports or _is_studies_table(path)
     else:
         described = load_layout(layout)
         records, textual = read_archive(path, described, image_root=root, encoding=encoding)
         notes = (described.note,) if described.note else ()
         labels_only = described.labels_only
-        empty_reports = described.empty_reports
+        empty_reports = empty_reports or described.empty_reports
     reading = assemble(records, split_sections=split_sections, patients=patients, empty_reports=empty_reports)
     tidy_labels(reading.studies, textual=textual)
     if not reading.studies and not reading.rejects:

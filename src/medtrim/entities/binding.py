@@ -271,7 +271,7 @@ class Sharer:
             return True
         if self._binder.absent[giver] != self._binder.absent[taker]:
             return False
-        if self._binder.heads[giver].concept.category == "device":
+        if "device" in self._binder.heads[giver].concept.reports_as:
             return False  # where a tube lies is not where a finding is
         given = False
         for i, group in zip(self._binder.bound[giver].items, self._binder.bound[giver].groups, strict=True):

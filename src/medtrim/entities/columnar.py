@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from medtrim.entities.ontology import Ontology
 from medtrim.entities.recognizer import Recognizer
@@ -116,8 +114,8 @@ class BatchRecognizer:
             store.lists.take(column(store.adjectives)[findings]),
             store.lists.take(column(store.directions)[findings]),
             mention_lists,
-            _nullable(store.strings.take(column(store.change)[findings])),
-            _measured(np.array(store.size_mm, dtype=np.float64)[findings]),
+            store.changes.take(column(store.change)[findings]),
+            store.sizes.take(column(store.size_mm)[findings]),
         ]
         found_before = np.concatenate([np.zeros(1, np.int32), np.cumsum(per_unit, dtype=np.int32)])
         study_ends = found_before[ends[1::2]]
@@ -128,14 +126,6 @@ class BatchRecognizer:
         told = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.array(store.told, np.int64)[units])])
         read = pa.array(np.diff(told[ends[1::2]], prepend=0) > 0)
         return pa.RecordBatch.from_arrays([ids, finding_lists, read], schema=schemas.ANNOTATIONS)
-
-
-def _nullable(words: pa.Array) -> pa.Array:
-    return pc.if_else(pc.equal(words, ""), pa.scalar(None, pa.string()), words)
-
-
-def _measured(sizes: npt.NDArray[np.float64]) -> pa.Array:
-    return pa.array(sizes, from_pandas=True)
 
 
 def _offsets(counts: Ints) -> pa.Array:

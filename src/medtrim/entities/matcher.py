@@ -29,17 +29,30 @@ def find_matches(tokens: Tokens, lexicon: Lexicon) -> list[Item]:
     key_lists = [keys(word) for word in tokens.words]
     trie: dict[str, Any] = lexicon.trie
     count = len(key_lists)
+    words = tokens.words
     for start, first in enumerate(key_lists):
         if not first:
             continue
-        nodes = [trie[key] for key in first if key in trie]
+        if len(first) == 1:  # nearly every word: no lists of nodes
+            node = trie.get(first[0])
+            if node is None:
+                continue
+            nodes = [node]
+        else:
+            nodes = [trie[key] for key in first if key in trie]
         end = start + 1
         while nodes:
+            inner = False
             for node in nodes:
                 term = node.get("")
                 if term is not None:
                     found.append(Item(term.kinds, start, end, term))
-            while end < count and not tokens.words[end]:
+                    inner = inner or len(node) > 1
+                else:
+                    inner = True
+            if not inner:
+                break
+            while end < count and not words[end]:
                 end += 1
             if end == count:
                 break

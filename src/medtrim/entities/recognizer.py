@@ -20,8 +20,13 @@ MAX_LOOSE = 200
 class Recognizer:
     """Reads findings by an ontology.
 
-    >>> Recognizer().annotate_text("Small left pleural effusion.")[0].directions
-    ('left',)
+    Args:
+        ontology: from `load_ontology`; the default one where None.
+
+    Examples:
+        >>> import medtrim
+        >>> medtrim.Recognizer().annotate_text("Small left pleural effusion.")[0].directions
+        ('left',)
     """
 
     def __init__(self, ontology: Ontology | None = None) -> None:

@@ -28,9 +28,9 @@ _BOUNDARY = re.compile(
     r"|\n(?:[ \t\r]*\n\s*|[ \t\r]*(?=(?:\d{1,2}[.)]|[-*•])\s|[A-Z][A-Za-z ,/]{0,40}:|(?P<line>[A-Z][A-Za-z])))"
     r"|<(?:br|/?p|/?li|/?ul|/?ol|/?div|/?tr|/?td|/?h[1-6])\b[^<>]{0,80}>"
     r"|\\(?:par|line)\b"
-    r"|[•▪◦]\s*"
     r"|\*(?<!\*\*)\s+"
 )
+_WIDE_BOUNDARY = re.compile(_BOUNDARY.pattern + r"|[•▪◦]\s*")  # a set of more than Latin-1 is searched more slowly
 _ABBREVIATIONS = ("vs", "dr", "mr", "mrs", "approx", "e.g", "i.e", "eg", "ie", "cf")
 # Shortened descriptors: no end of a sentence where a small letter or a lone capital follows ("Mod. R effusion").
 _SHORTENED = ("rt", "lt", "mod", "sm", "min", "bilat", "poss", "prob", "neg", "pulm")
@@ -125,7 +125,7 @@ def sentence_bounds(text: str) -> list[tuple[int, int]]:
     """`split_sentences` as bare (start, end) pairs, for the inner loop over a corpus."""
     bounds: list[tuple[int, int]] = []
     start = 0
-    for match in _BOUNDARY.finditer(text):
+    for match in (_BOUNDARY if text.isascii() else _WIDE_BOUNDARY).finditer(text):
         cut, end = match.span()
         if text[cut] in ".!?":
             cut += 1

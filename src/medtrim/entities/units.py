@@ -5,9 +5,8 @@ A corpus is then annotated by looking sentences up and gathering columns, withou
 
 from __future__ import annotations
 
-import math
 from array import array
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -43,8 +42,12 @@ class Codes(Generic[_T]):
         return self._arrow.take(pa.array(codes))
 
 
-def _strings(values: list[str]) -> pa.Array:
+def _strings(values: Sequence[str | None]) -> pa.Array:
     return pa.array(values, pa.string())
+
+
+def _numbers(values: Sequence[float | None]) -> pa.Array:
+    return pa.array(values, pa.float64())
 
 
 def _string_lists(values: list[tuple[str, ...]]) -> pa.Array:
@@ -62,12 +65,14 @@ class UnitStore:
         self.mention_start = array("i", [0])
         self.disease, self.assertion = array("i"), array("i")
         self.adjectives, self.directions = array("i"), array("i")
-        self.change, self.size_mm = array("i"), array("d")
+        self.change, self.size_mm = array("i"), array("i")
         self.told = array("b")
         self.start, self.end, self.text, self.role = array("i"), array("i"), array("i"), array("i")
         self.strings: Codes[str] = Codes(_strings)
         self.lists: Codes[tuple[str, ...]] = Codes(_string_lists)
         self.texts: Codes[str] = Codes(_strings)
+        self.changes: Codes[str | None] = Codes(_strings)
+        self.sizes: Codes[float | None] = Codes(_numbers)
 
     def __len__(self) -> int:
         return len(self.finding_start) - 1
@@ -80,8 +85,8 @@ class UnitStore:
             self.assertion.append(self.strings.code(found.assertion))
             self.adjectives.append(self.lists.code(found.adjectives))
             self.directions.append(self.lists.code(found.directions))
-            self.change.append(self.strings.code(found.change or ""))
-            self.size_mm.append(math.nan if found.size_mm is None else found.size_mm)
+            self.change.append(self.changes.code(found.change))
+            self.size_mm.append(self.sizes.code(found.size_mm))
             for place in found.places:
                 self.start.append(place.start)
                 self.end.append(place.end)

@@ -29,7 +29,7 @@ class ScoredLabel:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many studies a label is judged on, and of how many patients."""
+    """How many studies a label is evaluated on, and of how many patients."""
 
     studies: int
     patients: int

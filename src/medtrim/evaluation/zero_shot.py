@@ -46,8 +46,8 @@ def zero_shot(
 ) -> list[Figure]:
     """AUROC, AUPRC and F1 by disease and their macro mean, AUROC by descriptor contrast.
 
-    A label is judged where at least `min_count` studies have it and as many have it not. A contrast is judged on
-    the studies that have the disease and name exactly one of its two ends.
+    A label is evaluated where at least `min_count` studies have it and as many have it not; a contrast on the
+    studies that have the disease and name exactly one of its two ends.
 
     F1 is at the threshold that is best on the `tuning` studies (the validation split), at 0 without any.
     """

@@ -48,7 +48,8 @@ def annotate(
         workers: processes; the table is the same for any number.
 
     Returns:
-        `study_id: string, findings: list<{disease, assertion, adjectives, directions, mentions}>`.
+        `study_id: string, findings: list<{disease, assertion, adjectives, directions, mentions}>`, and `read`,
+        false where the report gave no finding and does not say that it is normal.
 
     Raises:
         TableError: ids repeat or do not match the reports in number, a column is missing or holds no text, or a
@@ -59,8 +60,8 @@ def annotate(
         >>> import medtrim
         >>> reports = ["Small left pleural effusion. No pneumothorax.", "The lungs are clear."]
         >>> found = medtrim.annotate(reports, study_ids=["s1", "s2"])
-        >>> found.column_names, found.num_rows
-        (['study_id', 'findings'], 2)
+        >>> found.num_rows, found["findings"][0][1]["assertion"].as_py()
+        (2, 'absent')
     """
     if isinstance(reports, Path | str):
         if study_ids is not None:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import AutoImageProcessor, AutoTokenizer, VisionTextDualEncoderModel
 
 from medtrim.errors import ModelError
@@ -18,6 +19,7 @@ from medtrim.models.dual_encoder import EncoderBundle, check_bundle
 from medtrim.models.names import is_local, told_names
 from medtrim.models.quiet import quiet
 from medtrim.types import Provenance
+from medtrim.types.outputs import writing
 
 FACTS = "medtrim.json"
 
@@ -32,22 +34,24 @@ def save_checkpoint(
 
     Raises:
         ModelError: `folder` holds something that is no checkpoint.
+        TableError: the system refuses (no permission, no room).
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").exists():
         raise ModelError(f"{folder} is not empty and holds no checkpoint; choose another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    try:
-        write_bundle(bundle, part, provenance, card=card)
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o777 & ~umask)
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with writing(folder, SafetensorError):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+        try:
+            write_bundle(bundle, part, provenance, card=card)
+            umask = os.umask(0)
+            os.umask(umask)
+            part.chmod(0o777 & ~umask)
+            if folder.exists():
+                shutil.rmtree(folder)
+            part.replace(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
@@ -93,6 +97,10 @@ def load_checkpoint(source: Path | str) -> EncoderBundle:
             )
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise ModelError(f"checkpoint {name!r} cannot be loaded: {error}") from error
+    except SafetensorError as error:
+        raise ModelError(
+            f"checkpoint {name!r} cannot be loaded: its .safetensors file is torn ({error})"
+        ) from error
     check_bundle(bundle)
     return bundle
 

@@ -47,6 +47,10 @@ class QueryEncoder:
             vectors = encode_images(self.bundle.model, pixels).embedding
         return _checked(vectors, "image")
 
+    def is_cut(self, text: str) -> bool:
+        """Whether `text` has more tokens than the model reads."""
+        return len(self.bundle.tokenizer(text, verbose=False)["input_ids"]) > self.bundle.max_tokens
+
     def texts(self, reports: Sequence[str]) -> Vectors:
         """Unit vectors [N D] of texts, cut at the model's longest token sequence.
 

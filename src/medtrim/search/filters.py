@@ -1,59 +1,131 @@
-"""Which studies of an index may be found: by reported disease and by the side it is reported on."""
+"""Which studies of an index may be found: conditions on what their reports say and on their columns, as SQL."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 from medtrim.errors import ConfigError
-from medtrim.evaluation.agreement import disease_states
-from medtrim.types import NO_FINDING, SIDES, Finding
+from medtrim.types import DEFAULT_CONTRADICTIONS, NO_FINDING, SIDES, Contradictions, Finding
 
 ANY = "*"
+SILENT_LEVEL = "-"
+Said = Literal["", "present", "uncertain", "absent"]
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Only studies that report `disease`, on `side`; an empty field does not restrict.
+    """What every hit fulfils; an empty field does not restrict.
 
-    A side without a disease asks for any finding on that side.
+    Args:
+        disease: studies whose report says so; a side without a disease asks for any finding on that side.
+        side: `left` or `right`.
+        said: how the report speaks of `disease`: `present`, `uncertain`, `absent`; empty: present or uncertain.
+        views: views of the found image, such as `("PA", "AP")`.
+        patient_id: studies of this patient.
+        since, until: first and last date, as the date column writes it (ISO: 2024-03-31).
+        columns: values of further columns that were named at indexing.
+        read: only studies whose report was read, or only those whose was not.
     """
 
     disease: str = ""
     side: str = ""
+    said: Said = ""
+    views: tuple[str, ...] = ()
+    patient_id: str = ""
+    since: str = ""
+    until: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    read: bool | None = None
 
-    def check(self, diseases: Sequence[str]) -> None:
+    def check(self, diseases: Sequence[str], columns: Sequence[str] = ()) -> None:
         """Raise a `ConfigError` that lists what is allowed where a field is unknown to the index."""
-        if self.disease and self.disease not in diseases:
+        if self.disease and self.said != "absent" and self.disease not in diseases:
             raise ConfigError(f"no study of the index reports {self.disease!r}; it has: {', '.join(diseases)}")
         if self.side and self.side not in SIDES:
             raise ConfigError(f"side must be one of {', '.join(SIDES)}, not {self.side!r}")
         if self.side and self.disease == NO_FINDING:
             raise ConfigError(f"{NO_FINDING!r} has no side")
+        if self.said and (not self.disease or self.side):
+            raise ConfigError("said goes with a disease, and without a side")
+        for name in self.columns:
+            if name not in columns:
+                raise ConfigError(f"the index has no column {name!r}; it has: {', '.join(columns) or 'none'}")
 
-    @property
-    def where(self) -> str | None:
-        """The SQL condition on the index's `facets` column, or None where nothing is restricted."""
-        if not self.disease and not self.side:
-            return None
-        wanted = facet(self.disease or ANY, self.side)
-        return "array_has(facets, '" + wanted.replace("'", "''") + "')"
+    def conditions(self, columns: Sequence[str] = ()) -> list[str]:
+        """SQL conditions on the index's table, whose further columns are `column_0` … in the order of `columns`."""
+        found = []
+        if self.disease or self.side:
+            axis = "side" if self.side else ""
+            level = str(SIDES.index(self.side)) if self.side else ""
+            mark = (
+                facet(self.disease or ANY, axis, level) if not self.said else facet(self.disease, "said", self.said)
+            )
+            found.append(f"array_has(facets, {quoted(mark)})")
+        if self.views:
+            found.append(f"view IN ({', '.join(map(quoted, self.views))})")
+        if self.patient_id:
+            found.append(f"patient_id = {quoted(self.patient_id)}")
+        if self.since:
+            found.append(f"date >= {quoted(self.since)}")
+        if self.until:
+            found.append(f"date <= {quoted(self.until)} AND date != ''")
+        found += [f"column_{columns.index(name)} = {quoted(v)}" for name, v in self.columns.items()]
+        if self.read is not None:
+            found.append("read" if self.read else "NOT read")
+        return found
 
 
 NO_FILTERS = Filters()
 
 
-def facet(disease: str, side: str = "") -> str:
-    """One entry of the `facets` column: a disease, or a disease on a side."""
-    return f"{disease}|{side}" if side else disease
+def quoted(text: str) -> str:
+    """`text` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
 
 
-def facets(findings: Iterable[Finding]) -> list[str]:
-    """Everything that a study can be filtered by, sorted."""
-    found = set()
-    for state in disease_states(findings):
-        found.add(facet(state.disease))
-        for side in SIDES:
-            if side in state.directions:
-                found |= {facet(state.disease, side), facet(ANY, side)}
+def facet(disease: str, axis: str = "", level: str = "") -> str:
+    """One entry of the `facets` column: a disease, or a disease at a level of an axis."""
+    return f"{disease}|{axis}:{level}" if axis else disease
+
+
+def facets(
+    findings: Iterable[Finding], *, read: bool = True, contradictions: Contradictions = DEFAULT_CONTRADICTIONS
+) -> list[str]:
+    """Everything that a study can be filtered by, sorted; nothing for a report that was not read.
+
+    A finding that is silent on an axis has the level `-` there: it contradicts nothing that is asked for.
+    """
+    found: set[str] = set()
+    for finding in findings:
+        if finding.disease == NO_FINDING:
+            continue
+        found.add(facet(finding.disease, "said", finding.assertion))
+        if finding.assertion == "absent":
+            continue
+        found.add(finding.disease)
+        for axis in contradictions.axes:
+            levels = contradictions.levels(axis, (*finding.adjectives, *finding.directions))
+            found |= {facet(finding.disease, axis, str(level)) for level in levels or [SILENT_LEVEL]}
+            found |= {facet(ANY, axis, str(level)) for level in levels}
+    if read and not any("|" not in mark for mark in found):
+        found.add(NO_FINDING)
     return sorted(found)
+
+
+def has_finding(disease: str, descriptors: Sequence[str], *, contradictions: Contradictions) -> str:
+    """SQL: the report has `disease` (empty: anything), and on no axis do all its findings contradict `descriptors`.
+
+    Every study with one finding that meets all of them satisfies it; so may one that meets them with several.
+    """
+    conditions = (
+        [f"array_has(facets, {quoted(disease)})"] if disease else [f"NOT array_has(facets, {quoted(NO_FINDING)})"]
+    )
+    for axis in contradictions.axes:
+        levels = sorted(contradictions.levels(axis, descriptors))
+        if levels:
+            allowed = [*map(str, levels), *([SILENT_LEVEL] if disease else [])]
+            marks = ", ".join(quoted(facet(disease or ANY, axis, level)) for level in allowed)
+            conditions.append(f"array_has_any(facets, [{marks}])")
+    return f"({' AND '.join(conditions)})"

@@ -1,45 +1,60 @@
-"""Building an index: every study's image and report embedded, with its findings and a thumbnail."""
+"""Building and changing an index: build, add, update, delete, compact. One writer at a time; readers never wait.
+
+Rows are written in batches, and after each some what is there is published by replacing `index.json` in one step. A
+killed run leaves what it published, and rows beyond that are taken back by the next writer.
+"""
 
 from __future__ import annotations
 
-import io
-import json
-import os
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import lancedb
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from PIL import Image
 
-from medtrim.data import fit_square, load_image
-from medtrim.errors import ConfigError, ImageError, TableError
-from medtrim.evaluation.agreement import disease_states
+from medtrim.entities import Ontology, load_ontology
+from medtrim.errors import ConfigError, TableError
 from medtrim.models import load_checkpoint
+from medtrim.models.names import content_mark
+from medtrim.search.ann import index_vectors
+from medtrim.search.calibrate import measure_noise
 from medtrim.search.encoder import QueryEncoder
-from medtrim.search.filters import facets
-from medtrim.search.store import FACTS_NAME, FORMAT, MODEL_NAME, TABLE_NAME, index_schema
-from medtrim.types import Annotation, Reject, Study, medtrim_version
-from medtrim.types.tables import Progress, annotations_to_table, check_unique, no_progress
+from medtrim.search.filters import quoted
+from medtrim.search.ingest import StudyRows, count_rows
+from medtrim.search.store import FACTS_NAME, FORMAT, MODEL_NAME, TABLE_NAME, index_schema, read_facts
+from medtrim.types import Annotation, Contradictions, Reject, Study, medtrim_version
+from medtrim.types.jsonfile import write_json
+from medtrim.types.outputs import sole_writer
+from medtrim.types.tables import Progress, check_unique, no_progress
 
-BATCH = 64
+PUBLISH_EVERY = 16
+"""Batches after which what is there is published."""
+
+ONTOLOGY_NAME = "ontology.json"
 
 
 @dataclass(frozen=True, slots=True)
 class IndexBuild:
-    """What became of the studies: how many are in the index, and a reject for each that is not."""
+    """What became of the studies.
+
+    Args:
+        studies: how many went in; `present` were there already, `removed` went out.
+        rejects: one for each image, or study without an image, that did not go in.
+        ann: what was measured of the approximate index, where one was built.
+    """
 
     folder: Path
     studies: int
-    rejects: tuple[Reject, ...]
+    rejects: tuple[Reject, ...] = ()
+    present: int = 0
+    removed: int = 0
+    ann: dict[str, Any] | None = None
 
 
 def build_index(
@@ -51,13 +66,17 @@ def build_index(
     root: Path | str,
     thumbnail: int = 256,
     copy_model: bool = True,
+    ontology: Ontology | None = None,
+    columns: Sequence[str] = (),
+    date_column: str = "",
     device: str = "cpu",
     progress: Progress = no_progress,
 ) -> IndexBuild:
     """Embed `studies` with `checkpoint` and write a searchable index to the folder `out`.
 
-    The folder appears whole or not at all; an index that is already there is replaced. A study without a readable
-    image is rejected. Reports and thumbnails go into the index, so it must be guarded as the studies are.
+    It appears whole or not at all; an index that is there answers until the new one takes its place. A study
+    without a readable image is rejected; one without a report is searchable by its image. Reports and thumbnails go
+    into the index: it is readable by its owner alone (0700, 0600).
 
     Args:
         annotations: one for each study, in any order.
@@ -65,114 +84,261 @@ def build_index(
         thumbnail: side of the stored picture in pixels; 0 stores none.
         copy_model: put a copy of the checkpoint into the index, so that it needs nothing else; otherwise the
             checkpoint must stay where it is.
+        ontology: what made the annotations; it reads queries too. The default ontology where None.
+        columns: further columns of the studies table to filter and show; `date_column` is the one with ISO dates.
 
     Raises:
         TableError: a study has no annotation, an id repeats, or `out` holds something that is no index.
         ModelError: the checkpoint cannot be loaded.
+        ConfigError: another process writes this index, or an option is out of range.
     """
     if thumbnail < 0:
         raise ConfigError(f"thumbnail must be 0 or a side in pixels, not {thumbnail}")
-    out, checkpoint = Path(out), Path(checkpoint)
-    if out.exists() and any(out.iterdir()) and not (out / FACTS_NAME).exists():
-        raise TableError(f"{out} is not empty and holds no index; choose another folder")
+    out, checkpoint, ontology = Path(out), Path(checkpoint), ontology or load_ontology()
     by_id = _annotations_of(studies, annotations)
-    encoder = QueryEncoder(load_checkpoint(checkpoint), device=device)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
-    try:
-        writer = _Writer(encoder, by_id, root=Path(root), thumbnail=thumbnail)
-        batches = writer.batches(studies, progress)
-        first = next(batches, None)
-        if first is None:
-            raise TableError(f"none of the {len(studies)} studies has a readable image: nothing to index")
-        lancedb.connect(part).create_table(
-            TABLE_NAME, data=_chain(first, batches), schema=index_schema(encoder.dimension)
-        )
-        if copy_model:
-            shutil.copytree(checkpoint, part / MODEL_NAME)
-        model = MODEL_NAME if copy_model else str(checkpoint.absolute())
-        facts = writer.facts(model=model)
-        (part / FACTS_NAME).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        _publish(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return IndexBuild(out, writer.written, tuple(writer.rejects))
-
-
-class _Writer:
-    """Turns studies into record batches and keeps count of what went in and what did not."""
-
-    def __init__(
-        self, encoder: QueryEncoder, annotations: dict[str, Annotation], *, root: Path, thumbnail: int
-    ) -> None:
-        self.encoder, self.annotations, self.root, self.side = encoder, annotations, root, thumbnail
-        self.schema = index_schema(encoder.dimension)
-        self.written = 0
-        self.rejects: list[Reject] = []
-        self.diseases: Counter[str] = Counter()
-
-    def batches(self, studies: Sequence[Study], progress: Progress) -> Iterator[pa.RecordBatch]:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for start in range(0, len(studies), BATCH):
-                block = studies[start : start + BATCH]
-                kept, pictures = [], []
-                for study, loaded in zip(block, pool.map(self._load, block), strict=True):
-                    if isinstance(loaded, Reject):
-                        self.rejects.append(loaded)
-                    else:
-                        kept.append(study)
-                        pictures.append(loaded)
-                if kept:
-                    yield self._batch(kept, pictures)
-                progress(min(start + BATCH, len(studies)), len(studies))
-
-    def facts(self, *, model: str) -> dict[str, Any]:
-        ordered = sorted(self.diseases.items(), key=lambda item: (-item[1], item[0]))
-        return {
+    with sole_writer(out):
+        _check_folder(out)
+        encoder = QueryEncoder(load_checkpoint(checkpoint), device=device)
+        was_there = (out / FACTS_NAME).exists()
+        number = _generation(read_facts(out)["table"]) + 1 if was_there else 1
+        if not was_there:
+            shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True, exist_ok=True)
+        out.chmod(0o700)
+        facts: dict[str, Any] = {
             "format": FORMAT,
             "medtrim": medtrim_version(),
-            "model": model,
-            "dimension": self.encoder.dimension,
-            "studies": self.written,
-            "thumbnail": self.side,
-            "image_root": str(self.root.absolute()),
-            "diseases": [name for name, _ in ordered],
+            "table": f"{TABLE_NAME}-{number}",
+            "model": f"{MODEL_NAME}-{number}" if copy_model else str(checkpoint.absolute()),
+            "fingerprint": content_mark(str(checkpoint)),
+            "ontology": f"{number}-{ONTOLOGY_NAME}",
+            "ontology_name": ontology.name,
+            "ontology_version": ontology.version,
+            "contradictions": {axis: dict(levels) for axis, levels in ontology.contradictions.axes.items()},
+            "dimension": encoder.dimension,
+            "thumbnail": thumbnail,
+            "columns": list(columns),
+            "date_column": date_column,
+            "next_row": 0,
+            "studies": 0,
+            "rows": 0,
+            "text_rows": 0,
+            "most_images": 1,
+            "counts": {},
         }
-
-    def _load(self, study: Study) -> NDArray[np.uint8] | Reject:
-        if not study.images:
-            return Reject(study.study_id, "", "study has no image")
         try:
-            return load_image(self.root / study.images[0], study_id=study.study_id)
-        except ImageError as error:
-            return Reject(study.study_id, Path(study.images[0]).name, error.reason)
+            table = lancedb.connect(out).create_table(
+                facts["table"], schema=index_schema(encoder.dimension, len(columns))
+            )
+            write_json(out / facts["ontology"], dict(ontology.data))
+            if copy_model:
+                shutil.copytree(checkpoint, out / facts["model"])
+            rows = _rows(facts, encoder, by_id, Path(root))
+            for _, batch in rows.batches(studies, progress):
+                _append(facts, table, batch, rows)
+            if not facts["studies"]:
+                raise TableError(f"none of the {len(studies)} studies has a readable image: nothing to index")
+            _finish(facts, table)
+            _publish(out, facts, table)
+        finally:
+            _sweep(out)
+        return IndexBuild(out, facts["studies"], tuple(rows.rejects), ann=facts["ann"])
 
-    def _batch(self, studies: list[Study], pictures: list[NDArray[np.uint8]]) -> pa.RecordBatch:
-        annotations = [self.annotations[s.study_id] for s in studies]
-        images = self.encoder.images(pictures)
-        texts = self.encoder.texts([s.report for s in studies])
-        rows = np.arange(self.written, self.written + len(studies))
-        self.written += len(studies)
-        for annotation in annotations:
-            if annotation.read:  # a report that was not read says of no disease whether it is there
-                self.diseases.update(state.disease for state in disease_states(annotation.findings))
-        shown = [facets(a.findings) if a.read else [] for a in annotations]
-        thumbnails = [_jpeg(p, self.side) if self.side else None for p in pictures]
-        columns = {
-            "row": pa.array(rows),
-            "study_id": pa.array([s.study_id for s in studies]),
-            "image": _vectors(images),
-            "text": _vectors(texts),
-            "findings": annotations_to_table(annotations)["findings"].combine_chunks(),
-            "facets": pa.array(shown, type=pa.list_(pa.string())),
-            "report_findings": pa.array([s.findings for s in studies]),
-            "report_impression": pa.array([s.impression for s in studies]),
-            "split": pa.array([s.split for s in studies]),
-            "image_files": pa.array([list(s.images) for s in studies], type=pa.list_(pa.string())),
-            "thumbnail": pa.array(thumbnails, type=pa.binary()),
-            "has_thumbnail": pa.array([t is not None for t in thumbnails]),
-        }
-        return pa.RecordBatch.from_arrays([columns[f.name] for f in self.schema], schema=self.schema)
+
+def add_studies(
+    index: Path | str,
+    studies: Sequence[Study],
+    annotations: Sequence[Annotation],
+    *,
+    root: Path | str,
+    replace: bool = False,
+    device: str = "cpu",
+    progress: Progress = no_progress,
+) -> IndexBuild:
+    """Add `studies` to an index. Those that are in it are passed over, or with `replace` written anew.
+
+    Published after every thousand studies or so: run again after a kill, it goes on where it ended.
+
+    Raises:
+        TableError: there is no index, a study has no annotation, or an id repeats.
+        ConfigError: another process writes this index, or its model has changed since it was built.
+    """
+    index = Path(index)
+    by_id = _annotations_of(studies, annotations)
+    with _opened(index) as (facts, table):
+        known = _ids(table)
+        wanted = [s for s in studies if replace or s.study_id not in known]
+        encoder = QueryEncoder(load_checkpoint(check_model(index, facts)), device=device)
+        rows = _rows(facts, encoder, by_id, Path(root))
+        added = removed = 0
+        for number, (ids, batch) in enumerate(rows.batches(wanted, progress), start=1):
+            removed += _remove(facts, table, [i for i in ids if i in known])
+            _append(facts, table, batch, rows)
+            added += len(ids)
+            if number % PUBLISH_EVERY == 0:
+                _publish(index, facts, table)
+        _finish(facts, table)
+        _publish(index, facts, table)
+        present = len(studies) - len(wanted)
+        return IndexBuild(index, added, tuple(rows.rejects), present, removed, facts["ann"])
+
+
+def delete_studies(index: Path | str, study_ids: Sequence[str]) -> IndexBuild:
+    """Take studies out of an index: no answer shows them from now on. `compact_index` removes them from the disk.
+
+    Raises:
+        TableError: there is no index, or some of the ids are not in it (nothing is deleted then).
+        ConfigError: another process writes this index.
+    """
+    index = Path(index)
+    with _opened(index) as (facts, table):
+        known = _ids(table)
+        unknown = [i for i in study_ids if i not in known]
+        if unknown:
+            raise TableError(
+                f"{len(unknown)} of {len(study_ids)} studies are not in the index, such as {unknown[0]!r}"
+            )
+        removed = _remove(facts, table, list(dict.fromkeys(study_ids)))
+        _publish(index, facts, table)
+        return IndexBuild(index, 0, removed=removed)
+
+
+def compact_index(index: Path | str) -> None:
+    """Merge the small files of many additions, and remove deleted studies and former versions from the disk.
+
+    Raises:
+        TableError: there is no index.
+        ConfigError: another process writes this index.
+    """
+    index = Path(index)
+    with _opened(index) as (facts, table):
+        table.optimize()
+        _finish(facts, table)
+        _publish(index, facts, table)
+        # Only now that readers are sent to the new version may the former ones go.
+        table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
+        if table.version != facts["version"]:
+            _publish(index, facts, table)
+
+
+def check_model(index: Path, facts: dict[str, Any]) -> Path:
+    """The index's model; a `ConfigError` where it is not the one whose space the vectors live in."""
+    model = Path(facts["model"])
+    model = model if model.is_absolute() else index / model
+    if content_mark(str(model)) != facts["fingerprint"]:
+        raise ConfigError(f"the model in {model} is not the one that the index was built with: build it again")
+    return model
+
+
+@contextmanager
+def _opened(index: Path) -> Iterator[tuple[dict[str, Any], Any]]:
+    """The facts and the table of an index to be written, as it was published; the lock is held meanwhile."""
+    read_facts(index)
+    with sole_writer(index):
+        facts = read_facts(index)
+        _sweep(index)
+        table = lancedb.connect(index).open_table(facts["table"])
+        if table.version != facts["version"]:  # rows of a killed writer that were never published
+            table.checkout(facts["version"])
+            table.restore()
+        yield facts, table
+
+
+def _rows(facts: dict[str, Any], encoder: QueryEncoder, by_id: dict[str, Annotation], root: Path) -> StudyRows:
+    return StudyRows(
+        encoder,
+        by_id,
+        root=root,
+        thumbnail=facts["thumbnail"],
+        contradictions=Contradictions(facts["contradictions"]),
+        columns=facts["columns"],
+        date_column=facts["date_column"],
+        first_row=facts["next_row"],
+    )
+
+
+def _remove(facts: dict[str, Any], table: Any, ids: list[str]) -> int:
+    """Delete studies and take them out of the counts; how many there were."""
+    for start in range(0, len(ids), 500):
+        where = f"study_id IN ({', '.join(map(quoted, ids[start : start + 500]))})"
+        _change(facts, table.search().where(where).limit(table.count_rows()).to_arrow(), -1)
+        table.delete(where)
+    return len(ids)
+
+
+def _append(facts: dict[str, Any], table: Any, batch: pa.RecordBatch, rows: StudyRows) -> None:
+    added = pa.Table.from_batches([batch])
+    table.add(added)
+    facts["next_row"] = rows.next_row
+    _change(facts, added, +1)
+
+
+def _change(facts: dict[str, Any], rows: pa.Table, sign: int) -> None:
+    """Add the counts of `rows` to those of the facts, or take them off."""
+    change = count_rows(rows, facts["columns"])
+    facts["studies"] += sign * change.studies
+    facts["rows"] += sign * change.rows
+    facts["text_rows"] += sign * change.text_rows
+    facts["most_images"] = max(facts["most_images"], change.most_images)
+    for name, counted in change.counts.items():
+        counts = Counter(facts["counts"].get(name, {}))
+        counts.update({value: sign * n for value, n in counted.items()})
+        facts["counts"][name] = {value: n for value, n in sorted(counts.items()) if n > 0}
+
+
+def _finish(facts: dict[str, Any], table: Any) -> None:
+    """What is measured on the finished vectors."""
+    facts["noise"] = measure_noise(table)
+    facts["ann"] = index_vectors(table, facts)
+
+
+def _publish(index: Path, facts: dict[str, Any], table: Any) -> None:
+    """Make the table as it is now what readers open."""
+    facts["version"] = table.version
+    for path in (index, *index.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    write_json(index / FACTS_NAME, facts)
+    (index / FACTS_NAME).chmod(0o600)
+
+
+def _sweep(index: Path) -> None:
+    """Remove what a killed build or a replaced index has left: tables, models and ontologies that nothing names."""
+    if not index.exists():
+        return
+    named: set[str] = set()
+    if (index / FACTS_NAME).exists():
+        facts = read_facts(index)
+        named = {f"{facts['table']}.lance", facts["model"], facts["ontology"]}
+    for path in index.iterdir():
+        if _is_ours(path.name) and path.name not in named:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not any(index.iterdir()):
+        index.rmdir()
+
+
+def _is_ours(name: str) -> bool:
+    return (
+        (name.startswith(f"{TABLE_NAME}-") and name.endswith(".lance"))
+        or name.startswith(f"{MODEL_NAME}-")
+        or name.endswith(f"-{ONTOLOGY_NAME}")
+    )
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a folder with anything in it that is no index; what a killed first build has left is ours."""
+    if not out.exists() or (out / FACTS_NAME).exists():
+        return
+    if not all(_is_ours(path.name) for path in out.iterdir()):
+        raise TableError(f"{out} is not empty and holds no index; choose another folder")
+
+
+def _generation(table: str) -> int:
+    return int(table.rpartition("-")[2])
+
+
+def _ids(table: Any) -> set[str]:
+    found = table.search().where("position = 0").select(["study_id"]).limit(table.count_rows() + 1).to_arrow()
+    return set(found["study_id"].to_pylist())
 
 
 def _annotations_of(studies: Sequence[Study], annotations: Sequence[Annotation]) -> dict[str, Annotation]:
@@ -182,28 +348,3 @@ def _annotations_of(studies: Sequence[Study], annotations: Sequence[Annotation])
     if missing:
         raise TableError(f"{len(missing)} studies have no annotation, the first is {missing[0]!r}")
     return by_id
-
-
-def _vectors(vectors: NDArray[np.float32]) -> pa.FixedSizeListArray:
-    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
-
-
-def _jpeg(picture: NDArray[np.uint8], side: int) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(fit_square(picture, side)).save(stream, "JPEG", quality=85)
-    return stream.getvalue()
-
-
-def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    yield first
-    yield from rest
-
-
-def _publish(part: Path, out: Path) -> None:
-    """Put the finished folder in place; an older index makes way first."""
-    umask = os.umask(0)
-    os.umask(umask)
-    part.chmod(0o777 & ~umask)
-    if out.exists():
-        shutil.rmtree(out)
-    part.replace(out)

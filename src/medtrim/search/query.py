@@ -19,7 +19,7 @@ Mode = Literal["both", "embedding", "findings"]
 MODES: tuple[Mode, ...] = ("both", "embedding", "findings")
 MAX_RESULTS, MAX_OFFSET = 100, 1000
 _SENTENCE_END = re.compile(r"[.!?;]\s+\S|\n\s*\S")
-_AXES = ("side", "zone", "severity", "acuity", "change")
+_AXES = ("side", "zone", "severity", "acuity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,9 @@ class FindingQuery:
     Args:
         disease: its canonical name; empty: any finding with the descriptors.
         side: `left`, `right`, or both.
-        zone, severity, acuity, change: canonical descriptors on the ontology's axes of those names.
-        other: descriptors on no axis, such as `patchy`; they rank and never exclude.
+        zone, severity, acuity: canonical descriptors on the ontology's axes of those names.
+        change: what has become of it since the prior study, such as `larger`.
+        other: descriptors on no axis, such as `patchy`; like `change`, they rank and never exclude.
         denied: the text says that it is absent.
         uncertain: the text says that it is possible.
     """
@@ -48,7 +49,9 @@ class FindingQuery:
     @classmethod
     def of(cls, finding: Finding, *, contradictions: Contradictions = DEFAULT_CONTRADICTIONS) -> FindingQuery:
         """What the recogniser read as `finding`, its descriptors by axis."""
-        said: dict[str, list[str]] = {axis: [] for axis in (*_AXES, "other")}
+        said: dict[str, list[str]] = {axis: [] for axis in (*_AXES, "change", "other")}
+        if finding.change is not None:
+            said["change"].append(finding.change)
         for word in (*finding.adjectives, *finding.directions):
             axes = [axis for axis in _AXES if word in contradictions.axes.get(axis, ())]
             said[axes[0] if axes else "other"].append(word)
@@ -126,6 +129,7 @@ class Query:
         filters: what every hit fulfils, whatever its rank.
         mode: rank by `embedding` alone, by `findings` alone (similarity orders equals), or by `both`.
         one_per_patient: show the best study of each patient only.
+        exact: compare with every vector, also where an approximate index is there.
         offset: hits to pass over (paging).
         k: hits to return.
 
@@ -148,6 +152,7 @@ class Query:
     filters: Filters = field(default=NO_FILTERS)
     mode: Mode = "both"
     one_per_patient: bool = False
+    exact: bool = False
     offset: int = 0
     k: int = 10
 

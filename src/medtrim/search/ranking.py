@@ -49,7 +49,7 @@ def match_finding(query: FindingQuery, findings: Sequence[Finding], *, contradic
 
 def _described(query: FindingQuery, finding: Finding, contradictions: Contradictions) -> float:
     asked = query.descriptors
-    said = {*finding.adjectives, *finding.directions}
+    said = {*finding.adjectives, *finding.directions, finding.change or ""}
     if any(contradictions.conflict(axis, asked, said) for axis in contradictions.axes):
         return CONTRADICTED
     if not asked:
@@ -84,12 +84,17 @@ def excluded(wanted: Wanted, study: IndexedStudy, *, contradictions: Contradicti
 
 
 def rank(
-    candidates: Sequence[Neighbour], wanted: Wanted, *, mode: Mode, contradictions: Contradictions
+    candidates: Sequence[Neighbour],
+    wanted: Wanted,
+    *,
+    mode: Mode,
+    contradictions: Contradictions,
+    weight: float = WEIGHT,
 ) -> list[Ranked]:
     """The candidates that `wanted` does not exclude, best first; equal scores by study id.
 
-    With similarity s and match m, mode `both` scores (1 - w) s + w m, `embedding` s, and `findings` orders by m,
-    then s. For a study whose report is not read, the mean match of the read candidates stands in.
+    With similarity s, match m and `weight` w, mode `both` scores (1 - w) s + w m, `embedding` s, and `findings`
+    orders by m, then s. For a study whose report is not read, the mean match of the read candidates stands in.
     """
     kept = [c for c in candidates if not excluded(wanted, c.study, contradictions=contradictions)]
     matches = [match_study(wanted, c.study, contradictions=contradictions) for c in kept]
@@ -100,6 +105,6 @@ def rank(
         assumed = expected if match is None else match
         score = candidate.similarity
         if wanted and mode != "embedding":
-            score = assumed if mode == "findings" else (1 - WEIGHT) * candidate.similarity + WEIGHT * assumed
+            score = assumed if mode == "findings" else (1 - weight) * candidate.similarity + weight * assumed
         rows.append(Ranked(candidate.study, candidate.similarity, match, fulfils, score))
     return sorted(rows, key=lambda r: (-r.score, -r.similarity, r.study.study_id))

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medtrim.entities import Recognizer, load_ontology
+from medtrim.entities import Ontology, Recognizer
 from medtrim.errors import ConfigError
 from medtrim.evaluation.agreement import Agreement, compare, unmarked
 from medtrim.models import load_checkpoint
 from medtrim.search.encoder import QueryEncoder
+from medtrim.search.filters import has_finding
+from medtrim.search.index import check_model
+from medtrim.search.ingest import arrange
 from medtrim.search.query import Mode, Query, Wanted, read_query
-from medtrim.search.ranking import Ranked, rank
-from medtrim.search.store import IndexedStudy, StudyIndex
-from medtrim.types import DEFAULT_CONTRADICTIONS, Contradictions, Finding
+from medtrim.search.ranking import WEIGHT, Ranked, rank
+from medtrim.search.store import IndexedStudy, Neighbour, StudyIndex
+from medtrim.types import NO_FINDING, Contradictions, Finding
 
-CANDIDATES = 200
+CANDIDATES = 100
+"""Studies that are taken by similarity under each condition before they are ranked."""
+
 Recognize = Callable[[str], Sequence[Finding]]
 Vector = NDArray[np.float32]
 
@@ -77,6 +84,8 @@ class SearchResult:
 class Searcher:
     """An index with its model and recogniser. Threads may share it: the model answers one at a time.
 
+    `weight` is the share of the findings in the score of mode `both`.
+
     Examples:
         >>> import medtrim
         >>> searcher = medtrim.Searcher.open("index")
@@ -91,26 +100,69 @@ class Searcher:
         encoder: QueryEncoder,
         recognize: Recognize,
         *,
-        contradictions: Contradictions = DEFAULT_CONTRADICTIONS,
+        contradictions: Contradictions | None = None,
     ) -> None:
         if encoder.dimension != index.dimension:
             raise ConfigError(f"the model makes vectors of {encoder.dimension}, the index holds {index.dimension}")
-        self.index, self.encoder, self.recognize = index, encoder, recognize
-        self.contradictions = contradictions
+        self._index, self.encoder, self.recognize = index, encoder, recognize
+        self.contradictions = contradictions or index.contradictions
+        self.weight = WEIGHT
+        self._follows_ontology = False
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, index: StudyIndex | Path | str, *, device: str = "cpu") -> Searcher:
-        """A searcher of an index, or of the folder that holds one, with its own model and the default ontology."""
+    def open(
+        cls, index: StudyIndex | Path | str, *, device: str = "cpu", ontology: Ontology | None = None
+    ) -> Searcher:
+        """A searcher of an index, or of the folder that holds one, with its own model and ontology.
+
+        Another `ontology` may read the words of queries.
+
+        Raises:
+            ConfigError: the model is not the one that the index was built with.
+        """
         if not isinstance(index, StudyIndex):
             index = StudyIndex(index)
-        ontology = load_ontology()
-        recognizer = Recognizer(ontology)
-        encoder = QueryEncoder(load_checkpoint(index.model_folder), device=device)
-        return cls(index, encoder, recognizer.annotate_text, contradictions=ontology.contradictions)
+        encoder = QueryEncoder(load_checkpoint(check_model(index.folder, index.facts)), device=device)
+        recognizer = Recognizer(ontology or stored_ontology(index))
+        searcher = cls(index, encoder, recognizer.annotate_text)
+        searcher._follows_ontology = ontology is None
+        return searcher
+
+    @property
+    def index(self) -> StudyIndex:
+        """The index as it is published now."""
+        self.reload()
+        return self._index
+
+    def reload(self) -> bool:
+        """Take up what has been published in the index's folder since; whether there was anything.
+
+        Every search does. Where the index was built anew with another model or ontology, they are taken up too.
+
+        Raises:
+            ConfigError: the model is not the one that the index was built with.
+            TableError: the folder holds no index any more.
+        """
+        with self._lock:
+            if self._index.is_current:
+                return False
+            index, before = StudyIndex(self._index.folder), self._index.facts
+            if index.facts["fingerprint"] != before["fingerprint"]:
+                model = load_checkpoint(check_model(index.folder, index.facts))
+                self.encoder = QueryEncoder(model, device=str(self.encoder.device))
+            if self._follows_ontology and index.facts["ontology"] != before["ontology"]:
+                self.recognize = Recognizer(stored_ontology(index)).annotate_text
+            if index.facts["contradictions"] != before["contradictions"]:
+                self.contradictions = index.contradictions
+            self._index = index
+            return True
 
     def search(self, query: Query) -> SearchResult:
         """The studies that answer `query`, best first; equal scores are ordered by study id.
+
+        Candidates are the studies most similar among those that have all must-haves (or, of a report, all that it
+        states), among those that have the first of them, and among all; then they are ranked (see `ranking.rank`).
 
         Raises:
             ConfigError: the query asks for nothing, an option is out of range, or a filter is unknown.
@@ -121,34 +173,78 @@ class Searcher:
             >>> searcher.search(Query("pleural effusion, no cardiomegaly", k=5)).hits
         """
         query.check()
-        wanted = self.understand(query)
-        vector = self._vector(query)
-        found = self.index.nearest(
-            vector,
-            against=query.against,
-            k=max(CANDIDATES, query.offset + query.k + 1),
-            filters=query.filters,
-            exclude=query.study_id,
+        self.reload()
+        try:
+            return copy(self)._answer(query)  # a copy stays with one version of the index
+        except (OSError, RuntimeError):
+            if not self.reload():
+                raise
+            return copy(self)._answer(query)  # the files of the former version are gone
+
+    def _answer(self, query: Query) -> SearchResult:
+        wanted = self._understand(query)
+        vector, cut = self._vector(query, wanted)
+        depth = max(CANDIDATES, query.offset + query.k + 1)
+        found: dict[int, Neighbour] = {}
+        closest = -1.0
+        for conditions in self._tiers(query, wanted):
+            nearest = self._index.nearest(
+                vector,
+                against=query.against,
+                k=depth,
+                filters=query.filters,
+                exclude=query.study_id,
+                conditions=conditions,
+                exact=query.exact,
+            )
+            found |= {n.study.row: n for n in nearest}
+            closest = max([closest, *(n.similarity for n in nearest)])
+        ranked = rank(
+            list(found.values()),
+            wanted,
+            mode=query.mode,
+            contradictions=self.contradictions,
+            weight=self.weight,
         )
-        ranked = rank(found, wanted, mode=query.mode, contradictions=self.contradictions)
+        if query.one_per_patient:
+            ranked = first_of_each_patient(ranked)
         shown = ranked[query.offset : query.offset + query.k]
         return SearchResult(
             wanted,
             query.mode,
             tuple(self._hit(r, wanted) for r in shown),
-            self._notices(query, wanted),
+            self._notices(query, wanted, shown, closest=closest, cut=cut),
             len(ranked) > query.offset + query.k,
         )
 
+    def _tiers(self, query: Query, wanted: Wanted) -> list[list[str]]:
+        """SQL conditions that candidates are taken under, the strictest first."""
+        denied = [
+            f"NOT {has_finding(q.disease, q.descriptors, contradictions=self.contradictions)}"
+            for q in wanted.must_not
+            if sum(self.contradictions.levels(a, q.descriptors) != frozenset() for a in self.contradictions.axes)
+            < 2
+        ]
+        stated = [q for q in (*wanted.must, *wanted.like) if not q.denied and q.disease != NO_FINDING]
+        if query.mode == "embedding" or not stated:
+            return [denied]
+        has = [has_finding(q.disease, q.descriptors, contradictions=self.contradictions) for q in stated]
+        strictest = [*has, *denied]
+        return [strictest, denied] if len(has) == 1 else [strictest, [has[0], *denied], denied]
+
     def understand(self, query: Query) -> Wanted:
         """The findings that `query` asks for: those given, else what is read from its text or its study."""
+        self.reload()
+        return copy(self)._understand(query)
+
+    def _understand(self, query: Query) -> Wanted:
         read = Wanted()
         if query.text.strip():
             with self._lock:
                 findings = tuple(self.recognize(query.text))
             read = read_query(query.text, findings, contradictions=self.contradictions)
         elif query.study_id:
-            findings = self.index.study(query.study_id).findings
+            findings = self._index.study(query.study_id).findings
             like = read_query("", findings, contradictions=self.contradictions)
             read = Wanted(like=like.all)
         return Wanted(
@@ -157,22 +253,26 @@ class Searcher:
             read.like if query.like is None else query.like,
         )
 
-    def _vector(self, query: Query) -> Vector:
-        """The query's unit vector [D]; of picture and words, their weighted mean."""
+    def _vector(self, query: Query, wanted: Wanted) -> tuple[Vector, bool]:
+        """The query's unit vector [D] (of picture and words, their weighted mean), and whether its text was cut."""
         picture: Vector | None = None
         if query.study_id:
-            picture = self.index.vector(query.study_id, query.using)
+            picture = self._index.vector(query.study_id, query.using)
         elif query.image is not None:
             with self._lock:
                 picture = self.encoder.images([query.image])[0]
         if picture is not None and not query.text.strip():
-            return picture
+            return picture, False
         with self._lock:
-            words: Vector = self.encoder.texts([query.text])[0]
+            text, cut = query.text, self.encoder.is_cut(query.text)
+            if cut:
+                spans = [("", m.start) for f in self.recognize(text) for m in f.mentions if m.role == "disease"]
+                text = " ".join(arrange({"": text}, spans))
+            words: Vector = self.encoder.texts([text])[0]
         if picture is None:
-            return words
+            return words, cut
         mixed = query.image_weight * picture + (1 - query.image_weight) * words
-        return np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-12), dtype=np.float32)
+        return np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-12), dtype=np.float32), cut
 
     def _hit(self, ranked: Ranked, wanted: Wanted) -> Hit:
         theirs = ranked.study.findings
@@ -183,7 +283,38 @@ class Searcher:
             agreement = compare(ours, theirs, contradictions=self.contradictions)
         return Hit(ranked.study, ranked.score, ranked.similarity, ranked.match, ranked.fulfils, agreement)
 
-    def _notices(self, query: Query, wanted: Wanted) -> tuple[Notice, ...]:
+    def _notices(
+        self, query: Query, wanted: Wanted, shown: Sequence[Ranked], *, closest: float, cut: bool
+    ) -> tuple[Notice, ...]:
+        found = []
         if query.text.strip() and not wanted:
-            return (Notice("unread query", "no finding is recognised in the words: similarity alone ranks"),)
-        return ()
+            found.append(Notice("unread query", "no finding is recognised in the words: similarity alone ranks"))
+        if cut:
+            limit = self.encoder.bundle.max_tokens
+            found.append(
+                Notice(
+                    "text cut", f"the text is longer than the model's {limit} tokens: sentences with findings first"
+                )
+            )
+        lacking = sum(not r.fulfils for r in shown)
+        if lacking and query.mode != "embedding":
+            found.append(Notice("few fulfil", f"{lacking} of {len(shown)} hits lack something that was asked for"))
+        using = "image" if query.image is not None else query.using if query.study_id else "text"
+        noise = self._index.facts["noise"].get(f"{using}>{query.against}")
+        mixed = bool(query.text.strip()) and using != "text"
+        if noise is not None and not mixed and shown and closest < noise:
+            found.append(Notice("weak match", f"no hit is more similar than unrelated studies are ({noise:.2f})"))
+        return tuple(found)
+
+
+def stored_ontology(index: StudyIndex) -> Ontology:
+    """The ontology that the index's findings were read by."""
+    return Ontology(json.loads((index.folder / index.facts["ontology"]).read_text(encoding="utf-8")))
+
+
+def first_of_each_patient(ranked: Sequence[Ranked]) -> list[Ranked]:
+    """The best of each patient's studies; a study without a patient is a patient of its own."""
+    best: dict[str, Ranked] = {}
+    for row in ranked:
+        best.setdefault(row.study.patient_id or f"study {row.study.study_id}", row)
+    return list(best.values())

@@ -27,7 +27,16 @@ from medtrim.search.model_facts import describe_model
 from medtrim.search.pictures import MAX_PIXELS, as_png, decode_upload, model_square, preview
 from medtrim.search.query import Query as SearchQuery
 from medtrim.search.searcher import Searcher
-from medtrim.search.wire import MAX_TEXT, About, Answer, Options, PreviewJson, Refusal, SearchRequest
+from medtrim.search.wire import (
+    MAX_TEXT,
+    About,
+    Answer,
+    Options,
+    PreviewJson,
+    Refusal,
+    SearchRequest,
+    offered_filters,
+)
 from medtrim.types import medtrim_version
 
 _REFUSAL = {
@@ -95,7 +104,6 @@ def _api(
         lifespan=_decoding_strictly,
         responses=REFUSALS,
     )
-    facts = describe_model(searcher.index, searcher.encoder)
     _add_error_answers(app)
     _add_probes(app, searcher, metrics)
     _add_pages(app)
@@ -121,8 +129,8 @@ def _api(
             studies=len(searcher.index),
             diseases=list(searcher.index.diseases),
             vocabulary={axis: list(levels) for axis, levels in searcher.contradictions.axes.items()},
-            facts=facts,
-            filters=[],
+            facts=describe_model(searcher.index, searcher.encoder),
+            filters=offered_filters(searcher.index),
             viewer_url=viewer_url,
             max_text=MAX_TEXT,
             max_upload=limits.max_body,

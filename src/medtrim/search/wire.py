@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from medtrim.errors import ImageError
 from medtrim.evaluation.agreement import FindingMark
 from medtrim.search.evidence import cut_report
-from medtrim.search.filters import Filters
+from medtrim.search.filters import Filters, Said
 from medtrim.search.pictures import decode_upload
 from medtrim.search.query import MAX_OFFSET, MAX_RESULTS, FindingQuery, Mode, Query, Wanted
 from medtrim.search.searcher import Hit, SearchResult
-from medtrim.search.store import Side
+from medtrim.search.store import Side, StudyIndex, values_of
 from medtrim.types import Finding
 
 MAX_TEXT = 4000
@@ -65,6 +66,8 @@ class Chip(Strict):
 
 
 AXES = ("side", "zone", "severity", "acuity", "change", "other")
+Day = Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\d)?$")]
+NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 Chips = Annotated[list[Chip], Field(max_length=MAX_CHIPS)]
 
 
@@ -78,13 +81,28 @@ class Options(Strict):
     k: int = Field(default=12, ge=1, le=MAX_RESULTS)
     disease: Word = ""
     side: Literal["", "left", "right"] = ""
+    said: Said = ""
+    views: Words = []
+    patient_id: Annotated[str, Field(max_length=200)] = ""
+    since: Day = ""
+    until: Day = ""
+    reports: Literal["", "read", "not read"] = ""
 
-    @property
-    def filters(self) -> Filters:
-        """What every hit fulfils."""
-        return Filters(self.disease, self.side)
+    def filters(self, columns: Mapping[str, str]) -> Filters:
+        """What every hit fulfils; `columns` are values of further columns."""
+        return Filters(
+            disease=self.disease,
+            side=self.side,
+            said=self.said,
+            views=tuple(self.views),
+            patient_id=self.patient_id,
+            since=self.since,
+            until=self.until,
+            columns=columns,
+            read=None if not self.reports else self.reports == "read",
+        )
 
-    def common(self) -> dict[str, Any]:
+    def common(self, columns: Mapping[str, str] = NO_COLUMNS) -> dict[str, Any]:
         """These options as arguments of a `Query`."""
         return {
             "against": self.against,
@@ -92,7 +110,7 @@ class Options(Strict):
             "one_per_patient": self.one_per_patient,
             "offset": self.offset,
             "k": self.k,
-            "filters": self.filters,
+            "filters": self.filters(columns),
         }
 
 
@@ -111,6 +129,7 @@ class SearchRequest(Options):
     must: Chips | None = None
     must_not: Chips | None = None
     like: Chips | None = None
+    columns: Annotated[dict[Word, Annotated[str, Field(max_length=200)]], Field(max_length=MAX_WORDS)] = {}
 
     def query(self, *, max_bytes: int) -> Query:
         """The question to the index.
@@ -131,7 +150,7 @@ class SearchRequest(Options):
             must=_asked(self.must),
             must_not=_asked(self.must_not),
             like=_asked(self.like),
-            **self.common(),
+            **self.common(self.columns),
         )
 
 
@@ -327,6 +346,29 @@ class About(BaseModel):
     viewer_url: str
     max_text: int
     max_upload: int
+
+
+def offered_filters(index: StudyIndex) -> list[FilterJson]:
+    """The filters for which the studies of `index` have something to choose."""
+    dated = bool(index.facts["date_column"])
+    found = [
+        FilterJson(name="views", label="View", kind="choice", values=list(index.views), many=True),
+        FilterJson(name="patient_id", label="Patient", kind="text"),
+        *([FilterJson(name="since", label="From", kind="date")] if dated else []),
+        *([FilterJson(name="until", label="Until", kind="date")] if dated else []),
+        FilterJson(name="reports", label="Report", kind="choice", values=["read", "not read"]),
+        *(
+            FilterJson(
+                name=f"column {name}",
+                label=name,
+                kind="choice",
+                values=list(values_of(index.facts, name)),
+                column=name,
+            )
+            for name in index.columns
+        ),
+    ]
+    return [f for f in found if f.values or f.kind != "choice"]
 
 
 def _asked(chips: Iterable[Chip] | None) -> tuple[FindingQuery, ...] | None:

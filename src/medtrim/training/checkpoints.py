@@ -24,6 +24,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import Trainer
@@ -34,6 +35,7 @@ from medtrim.training.callbacks import MovingAverage
 from medtrim.training.config import TrainConfig
 from medtrim.training.module import AlignmentModule
 from medtrim.training.record import plain_config
+from medtrim.types.outputs import writing
 from medtrim.types.settings import leaves
 from medtrim.types.yamlfile import read_yaml
 
@@ -260,9 +262,10 @@ class SafetensorsCheckpoints(Trainer):
             return
         self.check_pending()
         folder = self.config.out / "checkpoints"
-        write_checkpoint(
-            folder, self.state.global_step, self._write, main=self.args.should_save, barrier=self._barrier
-        )
+        with writing(folder, SafetensorError):
+            write_checkpoint(
+                folder, self.state.global_step, self._write, main=self.args.should_save, barrier=self._barrier
+            )
         if self.args.should_save:
             remove_old_checkpoints(folder, keep=self.config.keep)
 

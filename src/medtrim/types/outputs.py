@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from medtrim.errors import ConfigError, TableError
 
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _OTHER_TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".feather", ".arrow", ".gz")
 
 
@@ -57,12 +59,22 @@ def check_output_folder(path: Path | str) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write `path` (no room, no permission) into a `TableError` that names it."""
+def writing(path: Path, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn the system's refusal to write `path` (no room, no permission) into a `TableError` that names it.
+
+    Args:
+        kinds: errors in which a library written in Rust hands the system's on, `… (os error 28)` in their text;
+            others of the same kind stay what they are.
+    """
     try:
         yield
     except OSError as error:
         raise TableError(f"{path} cannot be written ({describe(error)})") from error
+    except kinds as error:
+        code = _OS_ERROR.search(str(error))
+        if code is None:
+            raise
+        raise TableError(f"{path} cannot be written ({os.strerror(int(code.group(1)))})") from error
 
 
 @contextmanager

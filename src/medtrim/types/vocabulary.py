@@ -60,6 +60,7 @@ DEFAULT_CONTRADICTIONS = Contradictions(
             "severity": MappingProxyType(
                 {"borderline": 0, "small": 0, "mild": 0, "moderate": 1, "large": 2, "severe": 2}
             ),
+            "acuity": MappingProxyType({"acute": 0, "subacute": 0, "chronic": 1, "healed": 1}),
         }
     )
 )

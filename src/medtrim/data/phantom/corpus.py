@@ -19,6 +19,7 @@ from medtrim.data.phantom.report import write_report
 from medtrim.data.phantom.sampling import sample_case, sample_patient
 from medtrim.errors import ConfigError
 from medtrim.types import Finding, Provenance, Sections
+from medtrim.types.outputs import writing
 from medtrim.types.processes import end_with_parent
 from medtrim.types.tables import Progress, no_progress
 
@@ -138,7 +139,8 @@ def _make_chunk(members: list[Member], images: Path, seed: int, size: int) -> li
     rows = []
     for member in members:
         case, report, pixels = make_study(member, seed=seed, size=size)
-        (images / f"{member.study_id}.png").write_bytes(encode_png(pixels))
+        with writing(images):
+            (images / f"{member.study_id}.png").write_bytes(encode_png(pixels))
         rows.append(Row(case.technique.view, report, case.truth))
     return rows
 
