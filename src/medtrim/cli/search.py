@@ -88,8 +88,8 @@ def search(
         exact=exact,
         offset=offset,
         k=k,
-        against=against,
-        using=using,
+        against=against,  # type: ignore[arg-type]
+        using=using,  # type: ignore[arg-type]
         mode=mode,  # type: ignore[arg-type]
     )
     query.check()
