@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Consoles take their width when they are made, that is when the first test imports the command line.
+os.environ["COLUMNS"] = "300"
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

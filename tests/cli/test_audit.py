@@ -16,7 +16,7 @@ from medtrim.types.tables import annotations_to_table, read_table, studies_to_ta
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "300"})
+    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from typer.testing import CliRunner
 from medtrim.cli import app
 
 
-def test_encoders_of_both_kinds_are_listed_with_where_they_come_from(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_encoders_of_both_kinds_are_listed_with_where_they_come_from():
     result = CliRunner().invoke(app, ["encoders", "list"])
     assert result.exit_code == 0, result.output
     assert "packaged:efficientnet-lite0" in result.output

@@ -20,7 +20,7 @@ SIDE = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 1
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200"})
+    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def test_files_output_precision_and_model_are_all_found_at_once(recipe, tmp_path
 def test_columns_batch_and_image_size_are_found_at_once(recipe, corpus_folder, tmp_path):
     """None of them hides another, though each would stop a run."""
     table = pq.read_table(corpus_folder / "annotations.parquet")
-    pq.write_table(table.rename_columns(["study_id", "finding"]), tmp_path / "annotations.parquet")
+    pq.write_table(table.rename_columns({"findings": "finding"}), tmp_path / "annotations.parquet")
     table = pq.read_table(corpus_folder / "triplets.parquet")
     pq.write_table(table.drop_columns(["negative"]), tmp_path / "triplets.parquet")
     (tmp_path / "file").write_text("")

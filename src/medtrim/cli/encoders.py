@@ -22,12 +22,21 @@ def _root() -> None:
 @encoders_app.command("list")
 def show() -> None:
     """List encoders for model.vision and model.text: packaged ones, hub names, and your own folders."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from medtrim.models.names import PACKAGED
     from medtrim.models.packaged import ENCODERS, INSTALL, hub_encoders, packaged_problem
 
-    table = Table("name", "side", "M parameters", "here", "licence", "trained on", box=None, pad_edge=False)
+    table = Table(
+        Column("name", no_wrap=True),
+        "side",
+        "M parameters",
+        "here",
+        "licence",
+        "trained on",
+        box=None,
+        pad_edge=False,
+    )
     for encoder in ENCODERS.values():
         name = PACKAGED + encoder.name
         here = "yes" if packaged_problem(name) is None else "no"

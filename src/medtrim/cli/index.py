@@ -78,9 +78,11 @@ def build(
     """Embed studies with a trained model and make them searchable."""
     from medtrim.entities import load_ontology
     from medtrim.search.index import build_index
-    from medtrim.types.outputs import check_output_folder, writing
+    from medtrim.types.outputs import check_output_folder, sole_writer, writing
 
     check_output_folder(output)
+    with sole_writer(output):
+        pass  # another writer is refused before reports are read; building holds the lock itself
     place = devices.choose_device(device)
     quiet_loading()
     reads = load_ontology(*(ontology or ()))

@@ -41,9 +41,9 @@ def check_table_output(path: Path | str, *inputs: Path | str | None) -> None:
         ConfigError: as `check_output`, or the name is another format's.
     """
     path = Path(path)
+    check_output(path, *inputs)
     if path.suffix.lower() in _OTHER_TABLES:
         raise ConfigError(f"{path}: tables are written as Parquet; name it {path.with_suffix('.parquet').name}")
-    check_output(path, *inputs)
 
 
 def check_output_folder(path: Path | str) -> None:

@@ -71,7 +71,7 @@ def _details(results: SuiteResults) -> Iterator[tuple[str, str]]:
     for part in (_methods, _against_each, _within, _normal, _zero_shot, _breakdown, _sweeps, _search, _effort):
         lines = list(part(results))
         heads = [i for i, line in enumerate(lines) if line.startswith("## ")]
-        for i, after in zip(heads, [*heads[1:], len(lines)], strict=True):
+        for i, after in zip(heads, [*heads, len(lines)][1:], strict=True):
             yield lines[i].removeprefix("## "), "\n\n".join(lines[i + 1 : after])
 
 
