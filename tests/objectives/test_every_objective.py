@@ -11,6 +11,7 @@ import torch
 from medtrim.errors import ConfigError, TrainingError
 from medtrim.objectives import OBJECTIVES, build_objective, objective_options
 from medtrim.objectives.base import _FIELDS
+from medtrim.objectives.geometry import unit
 
 NAMES = list(OBJECTIVES)
 SIZES = {"dimension": 5, "classes": 4}
@@ -161,3 +162,11 @@ def test_contradicting_shapes_are_refused(batch) -> None:
         batch(triplets=None, margins=torch.zeros(3))
     with pytest.raises(TrainingError, match="similarity must have 7 rows"):
         batch(similarity=batch(6).similarity)
+
+
+def test_a_diverged_encoder_does_not_look_like_a_silent_one():
+    features = torch.ones(3, 4)
+    features[1, 2] = torch.nan
+    assert torch.isnan(unit(features)[1]).all()
+    assert torch.isfinite(unit(features)[[0, 2]]).all()
+    assert (unit(torch.zeros(2, 4)) == 0).all()

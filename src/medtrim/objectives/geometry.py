@@ -25,7 +25,7 @@ def unit(x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
     """
     x = at_least_float32(x)
     length = torch.linalg.vector_norm(x.detach(), dim=-1, keepdim=True)
-    there = length > TINY
+    there = ~(length <= TINY)  # NaN too: a diverged encoder must not look like one that says nothing
     safe = torch.where(there, x, torch.ones_like(x))
     return torch.where(there, safe / torch.linalg.vector_norm(safe, dim=-1, keepdim=True), torch.zeros_like(x))
 
