@@ -83,7 +83,7 @@ class AlignmentLoss(nn.Module):
         logit_scale: Tensor | float | None = None,
         progress: float = 1.0,
     ) -> ObjectiveOutput:
-        """The loss with its weighted terms by name and what is worth logging; arguments as `forward`."""
+        """The loss with its weighted terms by name and further figures to log; arguments as `forward`."""
         if targets is not None and len(image_features) != (count := _studies(targets)):
             raise TrainingError(
                 f"features of {len(image_features)} studies, targets of {count}: "

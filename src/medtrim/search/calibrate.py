@@ -1,4 +1,4 @@
-"""What a model's similarity is worth: its level between pairs that have nothing to do with each other."""
+"""The noise level of a model: how similar pairs are to it that have nothing to do with each other."""
 
 from __future__ import annotations
 
