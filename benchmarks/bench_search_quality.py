@@ -2,11 +2,11 @@
 
     python benchmarks/bench_search_quality.py INDEX STUDIES [--split test] [--modes both,embedding,findings]
 
-STUDIES is the phantom corpus with its column `truth` (what was drawn into each picture, which no ranking sees; the
-reports that the recogniser reads were written from it). A hit is relevant when the truth has every finding that the
-query states, with its side, and none that it denies; for a whole report, a picture or a study, when it has all the
-diseases of the study that was asked by. Precision at 10 divides by the number of relevant studies where there are
-fewer.
+STUDIES is the phantoms' table; `reference.parquet` beside it says what was drawn into each picture, which no
+ranking sees (the reports that the recogniser reads were written from it). A hit counts when the truth has every
+finding that the query states, with its side, and none that it denies; for a whole report, a picture or a study,
+when it has all the diseases of the study that was asked by. Precision at 10 divides by the number of relevant
+studies where there are fewer.
 
 With --weights 0.1,0.3 mode `both` is measured at each: how `ranking.WEIGHT` was chosen, on the validation split.
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from medtrim.search.query import Mode, Query
 from medtrim.search.searcher import Searcher
 from medtrim.search.store import StudyIndex
 from medtrim.types import Study
-from medtrim.types.tables import read_studies
+from medtrim.types.tables import read_annotations, read_studies
 
 TOP = 10
 Wish = tuple[str, tuple[str, ...]]
@@ -65,6 +65,7 @@ TEXTS: tuple[tuple[str, str, tuple[Wish, ...], tuple[str, ...]], ...] = (
     ("two", "cardiomegaly and pulmonary edema", (("cardiomegaly", ()), ("edema", ())), ()),
 )
 OPPOSITE = {"left": "right", "right": "left"}
+Truths = dict[str, list[dict[str, Any]]]
 Relevant = Callable[[Sequence[dict[str, Any]]], bool]
 
 
@@ -102,13 +103,13 @@ def text_case(kind: str, text: str, wishes: tuple[Wish, ...], denied: tuple[str,
     return Case(kind, Query(text), relevant, sides, denied)
 
 
-def study_cases(studies: Sequence[Study], root: Path) -> list[Case]:
-    """Four reports, three pictures and three pictures with words, from abnormal studies at even distances."""
-    abnormal = [s for s in studies if len({f["disease"] for f in present(truth_of(s))}) == 1]
-    chosen = [abnormal[i] for i in np.linspace(0, len(abnormal) - 1, 10).astype(int)]
+def study_cases(studies: Sequence[Study], root: Path, truth: Truths, pictures: int) -> list[Case]:
+    """Four reports, `pictures` pictures and three pictures with words, from abnormal studies at even distances."""
+    abnormal = [s for s in studies if len({f["disease"] for f in present(truth[s.study_id])}) == 1]
+    chosen = [abnormal[i] for i in np.linspace(0, len(abnormal) - 1, 7 + pictures).astype(int)]
     cases = []
     for number, study in enumerate(chosen):
-        diseases = {f["disease"] for f in present(truth_of(study))}
+        diseases = {f["disease"] for f in present(truth[study.study_id])}
 
         def relevant(truth: Sequence[dict[str, Any]], diseases: set[str] = diseases) -> bool:
             return diseases <= {f["disease"] for f in present(truth)}
@@ -117,17 +118,12 @@ def study_cases(studies: Sequence[Study], root: Path) -> list[Case]:
             cases.append(Case("report", Query(study.report), relevant, {}))
             continue
         picture = load_image(root / study.images[0], study_id=study.study_id)
-        text = "" if number < 7 else sorted(diseases)[0]
+        text = "" if number < 4 + pictures else sorted(diseases)[0]
         cases.append(Case("image + words" if text else "image", Query(text, image=picture), relevant, {}))
     return cases
 
 
-def truth_of(study: Study) -> list[dict[str, Any]]:
-    """What was drawn into the study's picture."""
-    return list(study.labels["truth"])  # type: ignore[call-overload]
-
-
-def measure(searcher: Searcher, cases: Sequence[Case], truth: dict[str, list[dict[str, Any]]], mode: Mode) -> None:
+def measure(searcher: Searcher, cases: Sequence[Case], truth: Truths, mode: Mode) -> None:
     """Print precision, opposite sides and denied findings by kind of query."""
     print(f"\nmode {mode}, weight {searcher.weight}")
     print(f"{'kind':<15}{'queries':>8}{'P@10':>8}{'lowest':>8}{'opposite side':>15}{'denied shown':>14}")
@@ -164,12 +160,17 @@ def main() -> None:
     parser.add_argument("studies", type=Path)
     parser.add_argument("--split", default="test", help="the split that the index was built of")
     parser.add_argument("--modes", default="embedding,findings,both")
+    parser.add_argument("--pictures", type=int, default=3, help="queries by picture alone")
     parser.add_argument("--weights", default="", help="measure mode both at these weights")
     arguments = parser.parse_args()
     studies = [s for s in read_studies(arguments.studies) if s.split == arguments.split]
     searcher = Searcher.open(StudyIndex(arguments.index))
-    cases = [text_case(*row) for row in TEXTS] + study_cases(studies, arguments.studies.parent)
-    truth = {s.study_id: truth_of(s) for s in studies}
+    drawn = read_annotations(arguments.studies.parent / "reference.parquet")
+    truth = {a.study_id: [asdict(f) for f in a.findings] for a in drawn}
+    truth = {s.study_id: truth[s.study_id] for s in studies}
+    cases = [text_case(*row) for row in TEXTS] + study_cases(
+        studies, arguments.studies.parent, truth, arguments.pictures
+    )
     for mode in arguments.modes.split(",") if not arguments.weights else ():
         measure(searcher, cases, truth, mode)
     for weight in filter(None, arguments.weights.split(",")):

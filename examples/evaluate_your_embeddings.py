@@ -50,7 +50,7 @@ def main(studies: int = 80) -> list[Difference]:
         results.append(result)
     differences = medtrim.compare(*results)
     for d in differences:
-        if d.metric in METRICS and d.direction == "i2t" and d.queries == "abnormal":
+        if d.metric in METRICS and d.direction == "i2t" and d.queries == "all":
             print(f"{d.metric:<14} {d.first:.2f} against {d.second:.2f}, difference {d.low:+.2f} … {d.high:+.2f}")
     return differences
 

@@ -1,4 +1,4 @@
-"""`python -m research`: experiments on small collections of real studies, from a checkout."""
+"""`python -m research`: experiments on small collections of real studies, and the pages of results."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medtrim.cli import main
 from medtrim.cli.console import err, progress_bar, say
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="python -m research",
-    help="Experiments on small collections of real studies.",
+    help="Experiments on small collections of real studies, and the pages of results.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals may hold report text
 )
@@ -113,25 +114,22 @@ def measure(
     from medtrim.models import load_checkpoint
     from research.films import read_films
     from research.prompts import prompted_zones
-    from research.zone_benchmark import Benchmark, zone_brightness
-    from research.zone_scores import agreement, by_fold, mirror_pairs
+    from research.zone_benchmark import OURS, Benchmark, prompted_row, zone_brightness
+    from research.zone_scores import agreement, by_fold
     from research.zone_table import zone_markdown
 
     films, bundle = read_films(data), load_checkpoint(model)
     pixels = films.pixels(bundle.image_size, fit=bundle.fit, equalize=bundle.equalize)
     mirrored = pixels[:, :, ::-1].copy()
-    images = embed_images(bundle, pixels)
-    found = {"brightness": zone_brightness(pixels), "medtrim": prompted_zones(bundle, images)}
-    turned = {
-        "brightness": zone_brightness(mirrored),
-        "medtrim": prompted_zones(bundle, embed_images(bundle, mirrored)),
+    images, turned = embed_images(bundle, pixels), embed_images(bundle, mirrored)
+    prompted = {
+        "reader": prompted_row([films.junior], None, films),
+        "brightness": prompted_row([zone_brightness(pixels)], [zone_brightness(mirrored)], films),
+        OURS: prompted_row([prompted_zones(bundle, images)], [prompted_zones(bundle, turned)], films),
     }
-    rows = {"reader": films.junior, **found}
-    prompted = {key: agreement([row], films.senior, films.patients) for key, row in rows.items()}
-    pairs = {key: mirror_pairs([found[key]], [turned[key]], films.senior, films.patients) for key in found}
     probe = by_fold(images.astype("float64"), films.senior, films.patients)
-    probed = {"medtrim": agreement([probe], films.senior, films.patients)}
-    say(zone_markdown(Benchmark(prompted, probed, pairs, {}, len(films), len(set(films.patients)))))
+    probed = {OURS: agreement([probe], films.senior, films.patients)}
+    say(zone_markdown(Benchmark(prompted, probed, {}, {}, {}, len(films), len(set(films.patients)))))
 
 
 @app.command("zones")
@@ -141,36 +139,48 @@ def zones(
     studies: PhantomsOption = 4500,
     seed: Annotated[list[int] | None, typer.Option(help="Training seeds. Repeatable; 0 to 4 without.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Repeatable; all without.")] = None,
+    once: Annotated[
+        list[str] | None, typer.Option(help="A method that is trained with the first seed alone. Repeatable.")
+    ] = None,
     into: IntoOption = None,
+    summary: Annotated[
+        Path | None, typer.Option(help="Also put a short table between its marks in this page (README.md).")
+    ] = None,
 ) -> None:
-    """The benchmark: every method from the same encoders on phantoms, measured on radiologists' zone scores."""
+    """The benchmark: every method from the same encoders on phantoms, measured on real films' scores and notes."""
     from medtrim.types.jsonfile import write_json
     from medtrim.types.outputs import check_output_folder
     from research.films import read_films
     from research.make_model import make_phantoms
+    from research.notes import read_noted_films
     from research.results import check_marks, insert_block
     from research.zone_benchmark import METHODS, run_benchmark
-    from research.zone_table import NAME, zone_facts, zone_markdown
+    from research.zone_table import NAME, SUMMARY, short_markdown, zone_facts, zone_markdown
 
     check_output_folder(output)
-    if into is not None:
-        check_marks(into, NAME)
-    films = read_films(data)
+    for page, name in ((into, NAME), (summary, SUMMARY)):
+        if page is not None:
+            check_marks(page, name)
+    films, noted = read_films(data), read_noted_films(data)
     with progress_bar("drawing") as progress:
         make_phantoms(output / "phantoms", studies=studies, seed=0, progress=progress)
     with _stages() as stage:
         found = run_benchmark(
             films,
+            noted,
             output / "phantoms",
             output / "runs",
             seeds=tuple(seed or range(5)),
             methods=tuple(method or METHODS),
+            once=tuple(once or ()),
             stage=stage,
         )
     write_json(output / "zones.json", zone_facts(found))
     table = zone_markdown(found)
     if into is not None:
         insert_block(into, NAME, table)
+    if summary is not None:
+        insert_block(summary, SUMMARY, short_markdown(found))
     say(table)
 
 
@@ -185,6 +195,30 @@ def lung_box(
 
     write_lung_box(output, studies=studies, seed=seed)
     say(f"→ {output}")
+
+
+@app.command("suite")
+def suite(
+    folder: Annotated[Path, typer.Argument(help="Folder of a suite that has run.")],
+    into: Annotated[
+        Path | None, typer.Option(help="Put the summary between the results marks of this page (README.md).")
+    ] = None,
+    docs: Annotated[
+        Path | None, typer.Option(help="Put the suite's section into this page (docs/results.md).")
+    ] = None,
+) -> None:
+    """Put the results of a finished suite into the pages of this repository."""
+    from medtrim.experiments.results import read_results
+    from research.results import insert_block
+    from research.suite_page import SUMMARY_NAME, summary, write_docs_section
+
+    results = read_results(folder)
+    if into is not None:
+        insert_block(into, SUMMARY_NAME, summary(results))
+        say(f"→ {into}")
+    if docs is not None:
+        write_docs_section(results, docs)
+        say(f"→ {docs}")
 
 
 @contextmanager
@@ -221,4 +255,4 @@ def _finish(findings: Findings, folder: Path, into: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    main(app)

@@ -30,17 +30,17 @@ def make_phantoms(folder: Path, *, studies: int, seed: int, progress: Progress =
 
 def make_model(
     out: Path,
-    phantoms: Path,
+    corpus: Path,
     *,
     seed: int,
     changes: Mapping[str, Any] | None = None,
     progress: Progress = no_progress,
 ) -> TrainResult:
-    """Train the recipe, with `changes` laid over it, on the phantoms of a folder; the model is `out/model`."""
+    """Train the recipe, `changes` laid over it, on the studies of a folder, such as phantoms: `out/model`."""
     data = {
-        "studies": str(phantoms / "studies.parquet"),
-        "annotations": str(phantoms / "annotations.parquet"),
-        "cache": str(phantoms / "cache"),
+        "studies": str(corpus / "studies.parquet"),
+        "annotations": str(corpus / "annotations.parquet"),
+        "cache": str(corpus / "cache"),
         "workers": 1,
     }
     own = {"recipe": RECIPE, "data": data, "out": str(out), "seed": seed, "threads": 1}

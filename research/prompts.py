@@ -21,20 +21,38 @@ def zone_prompts(side: str, row: str) -> tuple[list[str], list[str]]:
     return yes, no
 
 
+def all_prompts() -> list[str]:
+    """The prompts of zones A to F, a zone's affirming ones before its denying ones."""
+    return [prompt for zone in ZONES for prompts in zone_prompts(*zone) for prompt in prompts]
+
+
 def prompted_zones(bundle: EncoderBundle, images: NDArray[np.float32]) -> Floats:
-    """cos(image, affirming) − cos(image, denying) for each of the six zones, [N 6]; prompts of a kind are averaged.
+    """`zone_values` by a model.
 
     Args:
         bundle: the model.
         images: its unit embeddings of the films, [N D].
     """
-    columns = []
-    for side, row in ZONES:
-        ends = [_direction(embed_texts(bundle, prompts)) for prompts in zone_prompts(side, row)]
+    return zone_values(images, embed_texts(bundle, all_prompts()))
+
+
+def zone_values(images: NDArray[np.floating], prompts: NDArray[np.floating]) -> Floats:
+    """cos(image, affirming) − cos(image, denying) for each of the six zones, [N 6]; prompts of a kind are averaged.
+
+    Args:
+        images: unit embeddings of the films, [N D].
+        prompts: unit embeddings of `all_prompts`, [P D].
+    """
+    columns, start = [], 0
+    for zone in ZONES:
+        yes, no = (len(kind) for kind in zone_prompts(*zone))
+        ends = direction(prompts[start : start + yes]), direction(prompts[start + yes : start + yes + no])
         columns.append(images @ (ends[0] - ends[1]))
+        start += yes + no
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def _direction(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+def direction(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The unit vector along the mean of unit vectors [N D]: [D]."""
     mean = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).mean(axis=0)
     return np.asarray(mean / np.linalg.norm(mean))

@@ -143,7 +143,9 @@ def markdown(findings: Findings) -> str:
             text.append(f"| {findings.labels[key]} |" + "".join(f" {cell} |" for cell in cells) + "\n")
     seeds = max(len(method.by_seed) for method in findings.methods.values())
     if seeds < FEW_SEEDS:
-        text.append(f"\n{seeds} training seed(s): the intervals hardly know of training luck and are too narrow.\n")
+        text.append(
+            f"\n{seeds} training seed(s): intervals ignore most of the variance between seeds and are too narrow.\n"
+        )
     return "".join(text)
 
 

@@ -10,17 +10,18 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from typer.testing import CliRunner
 
 from medtrim.cli import app
-from medtrim.cli.console import printable, say, warn
+from medtrim.cli.console import printable, progress_bar, say, warn
 from medtrim.errors import ConfigError
-from medtrim.types import Study
+from medtrim.types import DISEASES, Annotation, Finding, Study
 from medtrim.types.outputs import sole_writer
 from medtrim.types.provenance import Provenance
-from medtrim.types.tables import read_annotations, studies_to_table, write_table
+from medtrim.types.tables import annotations_to_table, read_annotations, studies_to_table, write_table
 
 WRITING = {
     "annotate": ("annotate", "in.csv", "-o", "OUT"),
@@ -82,7 +83,7 @@ def test_workers_of_a_killed_annotation_end_and_its_partial_output_goes_with_the
         while not list(tmp_path.glob(".a.parquet.*.part")):
             time.sleep(0.05)
         run.send_signal(signal.SIGKILL)
-    _, living = psutil.wait_procs(workers, timeout=30)
+    _, living = psutil.wait_procs(workers, timeout=100)
     assert not living
     parts = list(tmp_path.glob(".a.parquet.*.part"))
     assert [oct(p.stat().st_mode & 0o777) for p in parts] == ["0o600"]
@@ -97,18 +98,39 @@ def small_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
 
 
-def test_a_disk_without_room_ends_a_command_with_one_line_and_nothing_half_written(tmp_path):
+@pytest.mark.parametrize("command", ["annotate", "mine"])
+def test_a_disk_without_room_ends_a_command_with_one_line_and_nothing_half_written(tmp_path, command):
     source = reports(tmp_path / "r.parquet", 2000, "Small left effusion.")
-    output = tmp_path / "a.parquet"
+    if command == "mine":
+        rng = np.random.default_rng(0)
+        drawn = [
+            Annotation(f"s{i}", tuple(Finding(name, "present") for name in DISEASES[:-1] if rng.random() < 0.3))
+            for i in range(2000)
+        ]
+        write_table(annotations_to_table(drawn), source, Provenance("annotations"))
+    output = tmp_path / "out.parquet"
     run = subprocess.run(
-        [*COMMAND, "annotate", source, "-o", output], preexec_fn=small_disk, capture_output=True, text=True
+        [*COMMAND, command, source, "-o", output, *(["--miner", "corpus"] if command == "mine" else [])],
+        preexec_fn=small_disk,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},  # it would be cut off as well, and stay
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 2
-    assert [line for line in run.stderr.splitlines() if line.startswith("error:")] == [
-        f"error: {output} cannot be written (File too large)"
-    ]
+    (said,) = [line for line in run.stderr.splitlines() if line.startswith("error:")]
+    assert said.startswith(f"error: {output}")
+    assert said.endswith("cannot be written (File too large)")
     assert "Traceback" not in run.stderr
-    assert [p.name for p in tmp_path.iterdir()] == ["r.parquet"]
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and p != source]
+
+
+def test_a_bar_that_counted_nothing_leaves_nothing(capsys):
+    with progress_bar("images"):
+        pass
+    assert not capsys.readouterr().err.strip()
+    with progress_bar("images") as images:
+        images(2, 2)
+    assert "2/2" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import csv
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from medtrim.experiments import worker
 from medtrim.experiments.load import packaged
 from medtrim.experiments.report.mining_facts import mining_facts
 from medtrim.experiments.results import read_results
-from medtrim.experiments.runner import RESULT, Job, Outcome
+from medtrim.experiments.runner import RESULT, Job, Outcome, Running, Snapshot, run_jobs
 from medtrim.models import load_checkpoint
 from medtrim.types.tables import read_studies
 
@@ -45,9 +45,18 @@ def run_here(jobs: Sequence[Job], **options: Any) -> list[Outcome]:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    """A demo whose runs are made by real workers."""
+    """A demo whose first run is made by a real worker, the others in this process."""
     folder = tmp_path_factory.mktemp("demo") / "[red]out"  # what a terminal would take for markup
-    result = run("demo", "-o", folder, *SMALL)
+
+    def run_first_apart(jobs: Sequence[Job], *, watch: Callable[[Snapshot], None], **options: Any) -> list[Outcome]:
+        first = run_jobs(jobs[:1], watch=watch, **options)
+        for job in jobs[1:]:
+            watch(Snapshot(1, 0, len(jobs), (Running(job, 0, "training"),)))
+        return first + run_here(jobs[1:])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_suite_module, "run_jobs", run_first_apart)
+        result = run("demo", "-o", folder, *SMALL)
     assert result.exit_code == 0, (result.output, result.exception)
     return folder, result
 
@@ -146,7 +155,8 @@ def test_ones_own_table_goes_the_same_way(
     result = run(
         "run", table, "-o", tmp_path / "out", "--image-root", folder / "corpus",
         "--column", "images=file", "--column", "patient_id=who",
-        "--methods", "clip", "--steps", 2, "--batch", 16, "--size", 32, "--resamples", 50, "--strict",
+        "--methods", "clip", "--recipe", "tiny-cpu", "--steps", 2, "--batch", 16, "--size", 32, "--resamples", 50,
+        "--strict",
     )  # fmt: skip
     assert result.exit_code == 1, (result.output, result.exception)  # two records were rejected
     out = tmp_path / "out"

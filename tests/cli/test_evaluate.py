@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from importlib import resources
 from pathlib import Path
 
@@ -8,10 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from medtrim.cli import app
+from medtrim.cli import evaluate as command
 from medtrim.errors import ConfigError, EmbeddingsError, TableError
+from medtrim.evaluation import DIRECTION_NAMES, EvaluationResult, Figure
 from medtrim.models import ModelConfig, build_dual_encoder, save_checkpoint
 from medtrim.types import Annotation, Finding, Provenance, Study
 from medtrim.types.tables import annotations_to_table, studies_to_table, write_table
@@ -215,3 +219,18 @@ def test_own_embeddings_that_lack_studies_or_a_source_are_refused(folder, tmp_pa
         assert isinstance(run("evaluate", *wrong, *truth).exception, ConfigError)
     column = ("--embeddings", table, "--truth-column", "truth", "-o", tmp_path / "out")
     assert "--truth-column needs --studies" in str(run("evaluate", *column).exception)
+
+
+def test_no_interval_is_cut_in_a_terminal_of_80_columns(monkeypatch):
+    figures = tuple(
+        Figure("retrieval", metric, 1.0, 0.124, 1.0, 2000, direction, "all")
+        for metric in command.HEADLINE
+        for direction in DIRECTION_NAMES
+    )
+    facts = {"studies": 2000, "patients": 2000, "normal": 0, "trivial": [], "labels_left_out": []}
+    console = Console(width=80, file=io.StringIO())
+    monkeypatch.setattr(command, "out", console)
+    command._show(EvaluationResult("m", figures, "f", facts=facts))
+    shown = console.file.getvalue()
+    assert shown.count("(12.4–100.0)") == len(figures)
+    assert "…" not in shown

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from typer.testing import CliRunner
 
 from medtrim.cli import app
-from medtrim.types.tables import read_studies
+from medtrim.types.tables import provenance_of, read_studies
 
 
 def test_phantom_writes_a_corpus_and_says_where(tmp_path: Path) -> None:
@@ -20,3 +21,13 @@ def test_phantom_writes_a_corpus_and_says_where(tmp_path: Path) -> None:
 def test_phantom_refuses_absurd_sizes(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["phantom", "-n", "6", "-o", str(tmp_path), "--size", "8"])
     assert result.exit_code == 2
+
+
+def test_another_world_is_drawn_and_an_unknown_one_refused(tmp_path: Path) -> None:
+    arguments = ["phantom", "-n", "4", "-o", str(tmp_path / "b"), "--size", "32", "--workers", "1", "--world"]
+    assert CliRunner().invoke(app, [*arguments, "B"]).exit_code == 0
+    made = provenance_of(pq.read_table(tmp_path / "b" / "studies.parquet"))
+    assert made is not None
+    assert made.config["world"] == "B"
+    result = CliRunner().invoke(app, [*arguments, "Z"])
+    assert "worlds: A, B, C" in str(result.exception)

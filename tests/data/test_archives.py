@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from medtrim.cli import app
-from medtrim.data import check_images, read_corpus
+from medtrim.data import ImageCache, check_images, read_corpus
 from medtrim.data.layout import layout_names, load_layout
 from medtrim.data.phantom import make_corpus
 from medtrim.entities import split_sections
@@ -317,6 +317,19 @@ def test_views_are_chosen_and_a_study_without_is_a_reject(film, tmp_path):
     assert [(s.view, len(s.images)) for s in frontal.studies] == [("AP", 1), ("PA", 1)]
     with pytest.raises(ConfigError, match="view must be one of all, frontal, lateral"):
         read_corpus(tmp_path, view="oblique")
+
+
+def test_the_cache_holds_the_view_that_was_imported(film, tmp_path):
+    test_chexpert_keeps_labels_without_reports(film, tmp_path)
+    for view, names in (("lateral", ["view2_lateral"]), ("frontal", ["view1_frontal", "view1_frontal"])):
+        output = tmp_path / f"{view}.parquet"
+        run = CliRunner().invoke(app, ["data", "import", str(tmp_path), "-o", str(output), "--view", view])
+        assert run.exit_code == 0, run.output
+        for every in (False, True):
+            cache, _ = ImageCache.build(
+                read_studies(output), root=tmp_path, size=16, path=tmp_path / f"{view}{every}", every_image=every
+            )
+            assert [Path(entry.source).stem for entry in cache.entries()] == names
 
 
 def test_the_view_follows_the_image_that_is_used(film, tmp_path):

@@ -11,13 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from medtrim.cli import app
 from medtrim.data import read_corpus
-from medtrim.data.boundary import UnusableError, cell_text, file_bytes, path_text
+from medtrim.data.boundary import UnusableError, cell_text, check_text, decoded, file_bytes, path_text
 from medtrim.errors import ConfigError, MedTrimError, TableError
 from medtrim.types import Sections
 from medtrim.types.tables import read_studies, studies_to_table
@@ -48,6 +48,50 @@ def test_a_cell_is_text(value, text):
 def test_a_cell_that_is_no_text_is_refused(value, reason):
     with pytest.raises(UnusableError, match=reason.replace("+", r"\+")):
         cell_text(value)
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates and NUL too
+ANY_CELL = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**80), 2**80), st.floats(), ANY_TEXT, st.binary()),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(ANY_TEXT, inner, max_size=2)),
+    max_leaves=3,
+)
+
+
+def attempt(read, *arguments, **options):
+    """What `read` gives, and the reason where it refuses; anything else that it raises fails the test."""
+    try:
+        return read(*arguments, **options), ""
+    except (UnusableError, TableError) as error:
+        return None, str(error)
+
+
+@given(ANY_CELL)
+def test_any_cell_is_clean_text_or_is_refused_without_being_quoted(value):
+    for read in (cell_text, path_text):
+        text, reason = attempt(read, value)
+        if text is None:
+            assert reason
+            assert not isinstance(value, str) or len(value) < 4 or value not in reason
+            continue
+        check_text(text)
+        assert text == text.strip() == read(text)
+        assert read is cell_text or "\\" not in text
+
+
+@given(st.binary(), st.sampled_from(["utf-8", "latin-1", "utf-16", "ascii", "cp1252", "idna", "nonsense"]))
+def test_any_bytes_are_text_or_are_refused_by_the_name_of_the_encoding(content, encoding):
+    text, reason = attempt(decoded, content, encoding)
+    assert encoding in reason if text is None else isinstance(text, str)
+
+
+@given(ANY_TEXT, st.integers(0, 3))
+def test_any_name_of_a_file_is_read_or_refused(name, largest):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "there").write_bytes(b"12")
+        for path in (Path(folder, name), Path(folder, "there")):
+            content, reason = attempt(file_bytes, path, largest=largest)
+            assert reason.startswith("file ") if content is None else len(content) <= largest
 
 
 def test_windows_paths_have_slashes():
@@ -188,7 +232,6 @@ json_values = st.recursive(
 NAMES = ("study_id", "patient_id", "image", "view", "findings", "impression", "split", "label")
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), json_values), min_size=1, max_size=6))
 def test_any_json_rows_are_studies_or_rejects_and_can_be_written(rows):
     with tempfile.TemporaryDirectory() as folder:
@@ -203,7 +246,6 @@ def test_any_json_rows_are_studies_or_rejects_and_can_be_written(rows):
         ]
 
 
-@settings(deadline=None, max_examples=80)
 @given(
     st.binary(max_size=300), st.sampled_from([".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx", ".csv.gz"])
 )

@@ -155,7 +155,7 @@ def test_refusals(corpus, tmp_path):
 def test_journal_with_a_torn_line_is_resumed(corpus, tmp_path):
     studies, root = corpus
     whole = ImageCache.build(studies, root=root, size=16, path=tmp_path / "c").cache
-    lines = [json.dumps(asdict(e)) for e in whole.entries[:4]]
+    lines = [json.dumps(asdict(e)) for e in list(whole.entries())[:4]]
     (tmp_path / "c" / INDEX_NAME).unlink()
     (tmp_path / "c" / JOURNAL_NAME).write_text("\n".join([*lines, '{"study_id": "s4", "posi']))
     build = ImageCache.build(studies, root=root, size=16, path=tmp_path / "c")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medtrim.data import read_corpus
@@ -241,7 +241,6 @@ def test_real_covid_notes_are_free_text(shared):
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=6))
 def test_any_text_survives_every_table_format(texts):
     expected = [t.strip() for t in texts]

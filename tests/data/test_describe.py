@@ -1,18 +1,26 @@
 from __future__ import annotations
 
+import itertools
 import re
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from medtrim.cli import app
 from medtrim.data.describe import describe, write_description
+from medtrim.data.near_reports import LIKE, near_identical
 from medtrim.data.phantom import make_corpus
 from medtrim.types import Annotation, Finding, Study
 
 
 def counts(description, title: str) -> dict[str, int | str]:
     return {row.name: row.count for row in description.section(title).rows}
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
 @pytest.fixture
@@ -43,10 +51,40 @@ def test_what_is_missing_or_repeated_is_counted_and_leaks_are_said(studies, tmp_
     assert files["repeated images under several patients"] == 1
     assert "1 image(s) are in several splits" in found.section("Image files").caution
     reports = counts(found, "Reports")
-    assert (reports["nearly the same as another study's"], reports["different texts among these"]) == (2, 1)
-    assert "1 of these texts are in several splits" in found.section("Reports").caution
+    assert (reports["the same words as another study's"], reports["different texts among these"]) == (2, 1)
+    assert "1 of these groups are in several splits" in found.section("Reports").caution
     assert counts(found, "Label sex") == {"filled": 4, "M": 3, "F": 1}
     assert counts(found, "Label age")["filled"] == 3
+
+
+def test_near_identical_reports_are_those_that_share_their_word_triples(rng):
+    words = [f"w{i}" for i in range(40)]
+    texts = [list(rng.choice(words, size=rng.integers(1, 40))) for _ in range(60)]
+    for i in range(0, 60, 3):  # of each third a copy with one word changed
+        copy = list(texts[i])
+        copy[int(rng.integers(len(copy)))] = "other"
+        texts.append(copy)
+    triples = [{tuple(t[k : k + 3]) for k in range(len(t) - 2)} if len(t) > 2 else {tuple(t)} for t in texts]
+    group = list(range(len(texts)))
+    for i, j in itertools.combinations(range(len(texts)), 2):
+        if len(triples[i] & triples[j]) / len(triples[i] | triples[j]) >= LIKE:
+            group = [group[i] if g == group[j] else g for g in group]
+    found = near_identical(texts).tolist()
+    pairs = list(itertools.combinations(range(len(texts)), 2))
+    assert [found[i] == found[j] for i, j in pairs] == [group[i] == group[j] for i, j in pairs]
+    assert len(set(found)) < len(texts)
+
+
+def test_near_identical_reports_in_two_splits_are_a_caution():
+    text = " ".join(f"w{a}{b}" for a in "abcde" for b in "fghijkl")
+    changed = text.replace("wch", "another")
+    reports = [(text, "train"), (changed, "test"), ("Effusion on the left.", "test")]
+    found = describe([Study(f"s{i}", f"p{i}", findings=t, split=s) for i, (t, s) in enumerate(reports)])
+    told = counts(found, "Reports")
+    assert told["the same words as another study's"] == 0
+    assert told["near-identical to another study's (80% of word triples)"] == 2
+    assert "1 of these groups are in several splits" in found.section("Reports").caution
+    assert describe([Study("s", "p")]).sections[0].title == "Counts"
 
 
 def test_findings_and_labels_that_are_findings_are_counted():

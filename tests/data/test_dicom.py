@@ -306,14 +306,10 @@ def _without_rescale(data: pydicom.Dataset) -> pydicom.Dataset:
 ANY = ImageLimits(min_side=1, max_aspect=1e9, chest_only=False)
 
 
-def shipped() -> list[Path]:
-    """The files inside pydicom's package; it has more to download, which tests do not."""
-    return sorted((Path(pydicom.__file__).parent / "data" / "test_files").rglob("*.dcm"))
-
-
-def test_pydicoms_own_files_have_the_pixels_of_its_pipeline():
+def kinds_with_the_pixels_of_pydicom(folder: Path) -> Counter[str]:
+    """How many files of each kind below `folder` are decoded as by `pipeline`, and of each reason are refused."""
     kinds: Counter[str] = Counter()
-    for path in shipped():
+    for path in sorted(folder.rglob("*.dcm")):
         try:
             with strict_decoding():
                 gray = decode_dicom(path.read_bytes(), study_id=path.name, limits=ANY)
@@ -334,7 +330,20 @@ def test_pydicoms_own_files_have_the_pixels_of_its_pipeline():
             assert gray.shape[0] / gray.shape[1] == pytest.approx(
                 expected.shape[0] * float(spacing[0]) / (expected.shape[1] * float(spacing[1])), rel=0.02
             )
+    return kinds
+
+
+def test_pydicoms_own_files_have_the_pixels_of_its_pipeline():
+    kinds = kinds_with_the_pixels_of_pydicom(Path(pydicom.__file__).parent / "data" / "test_files")
     assert kinds["MONOCHROME2"] >= 15
     assert kinds["RGB"] >= 10
     assert kinds["YBR"] >= 1
     assert kinds["PALETTE COLOR"] >= 1
+
+
+@pytest.mark.slow
+def test_the_files_of_pydicom_data_have_the_pixels_of_its_pipeline():
+    store = pytest.importorskip("data_store", reason="pip install 'medtrim[dicom-data]' brings 68 more files")
+    kinds = kinds_with_the_pixels_of_pydicom(Path(store.__file__).parent)
+    for kind, least in {"MONOCHROME1": 8, "MONOCHROME2": 12, "RGB": 17, "PALETTE COLOR": 6, "YBR": 2}.items():
+        assert kinds[kind] >= least

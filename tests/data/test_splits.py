@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from medtrim.data import assign_splits, check_patient_overlap, select_split
+from medtrim.data import assign_folds, assign_splits, check_patient_overlap, select_split
 from medtrim.errors import ConfigError, TableError
 from medtrim.types import Study
 
@@ -33,7 +33,6 @@ def test_split_depends_on_seed_and_patient_alone():
 FROZEN = ["train", "train", "train", "train", "train", "train", "train", "train", "train", "train", "test", "val"]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 30), min_size=1, max_size=60))
 def test_given_splits_are_kept_and_followed(seed, patients):
     studies = [
@@ -49,6 +48,28 @@ def test_overlap_names_studies_and_never_the_patient():
         check_patient_overlap([Study("a", "secret", split="train"), Study("b", "secret", split="test")])
     assert "secret" not in str(caught.value)
     check_patient_overlap([Study("a", "p", split="train"), Study("b", "p")])
+
+
+@given(st.integers(0, 2**32), st.integers(2, 6), st.integers(0, 30), st.integers(1, 3))
+def test_folds_hold_whole_patients_and_are_of_one_size(seed, folds, more, each):
+    studies = corpus(folds + more, each)
+    found = assign_folds(studies, folds=folds, seed=seed)
+    of_patient = {}
+    for study, fold in zip(studies, found, strict=True):
+        of_patient.setdefault(study.patient_id, set()).add(fold)
+    assert all(len(own) == 1 for own in of_patient.values())
+    sizes = [sum(own == {fold} for own in of_patient.values()) for fold in range(folds)]
+    assert max(sizes) - min(sizes) <= 1
+    assert assign_folds(studies[::-1], folds=folds, seed=seed) == found[::-1]
+
+
+def test_folds_that_cannot_be_filled():
+    with pytest.raises(TableError, match="3 patient\\(s\\) cannot fill 4 folds"):
+        assign_folds(corpus(3), folds=4)
+    with pytest.raises(ConfigError, match="at least 2 folds, not 1"):
+        assign_folds(corpus(3), folds=1)
+    with pytest.raises(TableError, match="without a patient id"):
+        assign_folds([Study("a", ""), Study("b", "p")], folds=2)
 
 
 def test_bad_requests():

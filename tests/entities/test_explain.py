@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medtrim.entities import Recognizer
@@ -34,7 +34,6 @@ def test_the_page_names_the_cue_and_escapes_the_report() -> None:
     assert "http" not in page.split("</style>")[1]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=200), st.sampled_from(["", " small left effusion, no edema", "\nMild cardiomegaly"]))
 def test_pieces_join_to_the_text(text: str, more: str) -> None:
     explanation = explained(text + more, more)

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medtrim.entities import Recognizer, split_sections
@@ -86,13 +86,11 @@ def check(text: str) -> None:
             assert text[mention.start : mention.end] == mention.text
 
 
-@settings(max_examples=400, deadline=None)
 @given(TEXTS)
 def test_any_text_is_read_and_offsets_slice(text: str) -> None:
     check(text)
 
 
-@settings(max_examples=200, deadline=None)
 @given(TEXTS)
 def test_sentences_do_not_overlap_and_lose_nothing_but_white_space_and_list_marks(text: str) -> None:
     spans = split_sentences(text)
@@ -106,7 +104,6 @@ def test_sentences_do_not_overlap_and_lose_nothing_but_white_space_and_list_mark
     assert not any(c.isalpha() for c in lost)
 
 
-@settings(max_examples=200, deadline=None)
 @given(TEXTS)
 def test_tokens_slice_to_their_words(text: str) -> None:
     tokens = tokenize(text)
@@ -117,14 +114,12 @@ def test_tokens_slice_to_their_words(text: str) -> None:
         assert word in ("", "'") or said in "LR" or word in spelled
 
 
-@settings(max_examples=200, deadline=None)
 @given(TEXTS, st.integers(0, 50), st.integers(0, 50))
 def test_any_span_has_an_assertion(text: str, start: int, length: int) -> None:
     found = assert_span(text, start, start + length, lexicon=RECOGNIZER.reader.lexicon)
     assert (found.cue_start is None) == (found.cue_end is None)
 
 
-@settings(max_examples=200, deadline=None)
 @given(TEXTS)
 def test_sections_hold_text_of_the_report(text: str) -> None:
     sections = split_sections(text)
@@ -181,7 +176,7 @@ def ten_times_the_text_takes_linear_time(read: Callable[[Recognizer, str], objec
         few = min(few, seconds_of(lambda recognizer: read(recognizer, short)))
         many = min(many, seconds_of(lambda recognizer: read(recognizer, long)))
         # Ten times the text in well under a hundred times the time; the floor is for clocks and warm-up.
-        if many < 30 * max(few, 0.05):
+        if many < 30 * max(few, 0.015):
             return many
     raise AssertionError(f"{len(short):,} characters take {few:.3f} s, {len(long):,} take {many:.3f} s")
 
@@ -198,11 +193,11 @@ def test_text_without_full_stops_or_repetition_takes_linear_time(kind: str) -> N
 
 
 @pytest.mark.parametrize("kind", HUGE)
-def test_a_megabyte_takes_linear_time(kind: str) -> None:
+def test_any_repetition_takes_linear_time(kind: str) -> None:
     def read(recognizer: Recognizer, text: str) -> None:
         split_sections(text)
         recognizer.annotate_text(text)
 
     unit = HUGE[kind]
-    short, long = ((unit * (size // len(unit) + 1))[:size] for size in (MEGABYTE // 10, MEGABYTE))
+    short, long = ((unit * (size // len(unit) + 1))[:size] for size in (MEGABYTE // 30, MEGABYTE // 3))
     ten_times_the_text_takes_linear_time(read, short, long)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medtrim.entities.lexicon import Lexicon, Term
@@ -48,7 +48,6 @@ def nested_loops(tokens: Tokens, lexicon: Lexicon) -> list[tuple[int, int, tuple
     return sorted(found)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(WORDS, max_size=9).map(" ".join))
 def test_the_trie_finds_what_nested_loops_find(sentence: str) -> None:
     tokens = tokenize(sentence)

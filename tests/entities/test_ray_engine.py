@@ -20,7 +20,7 @@ TABLE = read_yaml(Path(__file__).with_name("hard_cases.yaml"))
 def test_rows_equal_those_of_the_process_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     from medtrim.entities.ray_engine import annotate_with_ray
 
-    monkeypatch.setattr("medtrim.entities.ray_engine.WINDOW", 2)  # 5,000 studies are two windows
+    monkeypatch.setattr("medtrim.types.ray_map.WINDOW", 2)  # 5,000 studies are two windows
 
     texts = [row["text"] for rows in TABLE.values() for row in rows]
     studies = [

@@ -32,6 +32,19 @@ def test_a_simulated_set_has_patients_that_repeat_and_every_headline_figure(benc
     assert len(set(world.patients)) < len(world.patients) == 40
 
 
+def test_the_few_figures_are_those_of_an_evaluation(bench):
+    rng = np.random.default_rng(3)
+    world = bench.draw_world(60, rng)
+    bootstrap = bench.PatientBootstrap(world.patients, resamples=50, seed=0)
+    model = bench.draw_model(world, rng, seed_spread=0.1)
+    whole, few = (f(world, model, bootstrap) for f in (bench.evaluate_model, bench.evaluate_few))
+    assert len(few) == 5
+    for key, figure in few.items():
+        assert figure.value == pytest.approx(whole[key].value, abs=1e-6), key
+        assert (figure.n, figure.patients) == (whole[key].n, whole[key].patients)
+        np.testing.assert_allclose(figure.replicates, whole[key].replicates, atol=1e-5, err_msg=str(key))
+
+
 @pytest.mark.slow
 def test_intervals_cover_what_they_say(bench):
     found = list(bench.simulate(sets=60, studies=120, seeds=(3, 5), resamples=300, seed_spread=0.1))

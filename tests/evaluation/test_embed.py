@@ -37,6 +37,17 @@ def test_text_vectors_are_those_of_each_text_alone(corpus, bundle):
     assert embed_texts(bundle, []).shape == (0, 8)
 
 
+def test_a_model_that_reads_findings_does_not_care_for_wording(bundle, monkeypatch):
+    texts = ["Small effusion on the left. No pneumothorax.", "small left pleural effusion", "Large left effusion."]
+    as_written = embed_texts(bundle, texts)
+    monkeypatch.setattr(bundle.model.config, "reads", "findings", raising=False)
+    read = embed_texts(bundle, texts)
+    np.testing.assert_array_equal(read[0], read[1])
+    np.testing.assert_allclose(read[1], as_written[1], atol=1e-6)
+    assert (read[0] != read[2]).any()
+    assert (as_written[0] != as_written[1]).any()
+
+
 def test_studies_without_a_usable_image_are_rejects(corpus, bundle):
     studies = [
         corpus.studies[0],

@@ -18,6 +18,7 @@ from medtrim.evaluation import (
     evaluate,
     evaluate_embeddings,
     read_evaluation,
+    report_prior,
     write_comparison,
     write_evaluation,
 )
@@ -60,9 +61,10 @@ def test_written_and_read_back_alike(result, tmp_path):
         np.testing.assert_array_equal([ours.value, ours.low, ours.high], [theirs.value, theirs.low, theirs.high])
         np.testing.assert_array_equal(ours.replicates, theirs.replicates)
     figure = read.figure("disease mAP", direction="i2t")
-    assert figure.queries == "abnormal"
-    with pytest.raises(TableError, match="metrics: R@1"):
-        read.figure("nonsense", direction="i2t")
+    assert figure.queries == "all"
+    assert len(repr(read)) < 100
+    assert "45 studies of" in repr(read)
+    assert repr(read.embeddings).startswith("<Embeddings of 45 studies, ")
     table = pq.read_table(tmp_path / "r" / "metrics.parquet").to_pylist()
     assert {r["method"] for r in table} == {"random"}
     text = (tmp_path / "r" / "evaluation.json").read_text()
@@ -70,11 +72,27 @@ def test_written_and_read_back_alike(result, tmp_path):
     assert json.loads(text)["facts"]["studies"] == 45
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"metric": "nonsense"}, "'random' has no metric 'nonsense'; choices: 'R@1', 'R@5'"),
+        ({"metric": "AUROC", "task": "probes"}, "'random' has no task 'probes'; choices: 'retrieval'"),
+        ({"metric": "R@1"}, "figure 'R@1' needs a direction; choices: 'i2t', 't2i'$"),
+        ({"metric": "R@1", "direction": "i2i"}, "figure 'R@1' has no direction 'i2i'; choices: 'i2t', 't2i'$"),
+        ({"metric": "R@1", "direction": "i2t", "queries": "sick"}, "no queries 'sick'; choices: .*'all'"),
+        ({"metric": "AUROC", "task": "probe 100%"}, "figure 'AUROC' needs a label; choices: .*'macro'"),
+    ],
+)
+def test_a_figure_that_is_not_there_is_an_error_with_the_choices(result, asked, message):
+    with pytest.raises(TableError, match=message):
+        result.figure(**asked)
+
+
 def test_figures_are_the_means_of_the_query_table(result, tmp_path):
     write_evaluation(result, tmp_path)
     rows = pq.read_table(tmp_path / "queries.parquet").to_pylist()
     chosen = [r for r in rows if (r["direction"], r["queries"], r["metric"]) == ("t2i", "abnormal", "fine P@5")]
-    figure = result.figure("fine P@5", direction="t2i")
+    figure = result.figure("fine P@5", direction="t2i", queries="abnormal")
     assert len(chosen) == figure.n
     assert sum(r["numerator"] for r in chosen) / sum(r["denominator"] for r in chosen) == pytest.approx(
         figure.value
@@ -202,3 +220,35 @@ def test_identical_reports_are_merged_where_asked(corpus, bundle):
             method="m",
             options=replace(options, merge_reports=True),
         )
+
+
+def test_a_prior_counts_how_often_a_reading_occurs(corpus, bundle):
+    reports = ["No effusion.", "Lungs are clear. Heart size is normal.", "Small left effusion.", "Clear lungs."]
+    added = report_prior(reports, scale=20.0, strength=0.5)
+    np.testing.assert_allclose(added, [0.0, 0.0, 0.5 / 20 * np.log(1 / 3), 0.0])
+    np.testing.assert_array_equal(report_prior(reports, scale=20.0, strength=0.0), 0.0)
+
+
+def test_a_prior_moves_images_towards_common_reports_and_nothing_else(corpus, bundle):
+    options = replace(OPTIONS, zero_shot=False, probes=False)
+    plain, taken = (
+        evaluate(
+            bundle,
+            corpus.studies,
+            corpus.annotations,
+            method="m",
+            root=corpus.root,
+            options=replace(options, prior=prior),
+        )
+        for prior in (0.0, 1.0)
+    )
+
+    def precision(result, direction):
+        return result.figure("disease P@10", direction=direction, queries="normal").value
+
+    assert precision(taken, "i2t") == 1.0 > precision(plain, "i2t")
+    for direction in ("t2i", "i2i", "t2t"):
+        assert precision(taken, direction) == precision(plain, direction)
+    assert taken.fingerprint != plain.fingerprint
+    with pytest.raises(ConfigError, match="prior needs"):
+        evaluate_embeddings(evaluation_set(corpus, 0.1, 0), method="m", options=replace(options, prior=0.5))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
@@ -10,7 +10,6 @@ from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.label_metrics import auprc, auroc, best_threshold, curve, f1, score_label
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.integers(0, 3)), min_size=2, max_size=40))
 def test_weighted_metrics_equal_sklearn_on_repeated_studies(rows):
     scores = np.array([float(s) for s, _, _ in rows])

@@ -47,7 +47,8 @@ def test_rows_in_another_order_give_the_same_figures(corpus, vectors):
     patients = {s.study_id: s.patient_id for s in corpus.studies}
     options = {"patients": patients, "resamples": 20}
     expected = evaluate_retrieval(image, text, corpus.annotations, study_ids=ids, **options)
-    assert expected.figure("disease P@10", direction="i2t").value > 0.65
+    assert expected.figure("disease P@10", direction="i2t").value > 0.6
+    assert expected.facts["labels_left_out"] == [], "nothing was classified, so no label was too rare for it"
     mine, theirs = (np.random.default_rng(seed).permutation(len(ids)) for seed in (1, 2))
     shuffled = evaluate_retrieval(
         image[mine],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medtrim.errors import ConfigError, TableError
-from medtrim.evaluation import blocks
+from medtrim.evaluation import ranking
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.reference import make_reference
 from medtrim.evaluation.retrieval import retrieval_figures, top_studies
@@ -145,7 +145,7 @@ def plain_auc(scored: list[tuple[float, bool]]) -> float:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("block", [7, 1024])
 def test_every_metric_equals_the_plain_loop(seed, block, monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK", block)
+    monkeypatch.setattr(ranking, "BLOCK", block)
     annotations = corpus(45, seed)
     image, text = vectors(45, seed)
     bootstrap = PatientBootstrap([f"p{i // 2}" for i in range(45)], resamples=20)

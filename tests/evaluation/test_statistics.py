@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from medtrim.errors import ConfigError
-from medtrim.evaluation.statistics import SeedPool, holm, percentile_interval, two_sided_p
+from medtrim.evaluation.bootstrap import interval
+from medtrim.evaluation.statistics import SeedPool, holm, two_sided_p
 
 
 def slow_pool(values: list[float], replicates: np.ndarray) -> tuple[float, float, float]:
@@ -63,7 +64,7 @@ def test_what_patients_do_to_one_model_alone_counts_once() -> None:
 
 
 @pytest.mark.parametrize(("variation", "values"), [("fixed", [2.0, 12.0]), ("resampled", [2.0])])
-def test_fixed_seeds_and_a_single_one_have_the_percentile_interval(variation: str, values: list[float]) -> None:
+def test_fixed_seeds_and_a_single_one_have_the_interval(variation: str, values: list[float]) -> None:
     replicates = np.array([[0.0, 1, 2, 3, 4], [10.0, 11, 12, 13, 14]])[: len(values)]
     found = SeedPool(len(values), variation).pool(values, replicates)
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(replicates.mean(axis=0), (0.025, 0.975))))
@@ -80,8 +81,8 @@ def test_what_does_not_vary_has_no_width_and_no_p() -> None:
 
 
 def test_undefined_resamples_are_left_out() -> None:
-    assert percentile_interval(np.array([np.nan, 1.0, 1.0])) == (1.0, 1.0)
-    assert all(math.isnan(v) for v in percentile_interval(np.array([np.nan])))
+    assert interval(np.array([np.nan, 1.0, 1.0])) == (1.0, 1.0)
+    assert all(math.isnan(v) for v in interval(np.array([np.nan])))
     assert math.isnan(two_sided_p(np.array([np.nan])))
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,30 @@ def test_pooled_figures_are_means_over_seeds(suite: Suite, make_evaluation: Make
     assert pooled.low < 0.53 < pooled.high
     assert math.isnan(pooled.p)
     assert one(rows, kind="seed", method="clip", metric="fine P@10", seed=1).value == 0.56
+
+
+def test_intervals_of_shares_stay_within_their_range(suite: Suite, make_evaluation: Make) -> None:
+    """With two seeds t has one degree of freedom, and its interval reaches far beyond what a share can be."""
+    two = {seed: make_evaluation({FINE: value, WRONG: 0.0}, seed=seed) for seed, value in ((0, 0.1), (1, 0.9))}
+    exact = {
+        seed: replace(
+            result,
+            figures=tuple(
+                replace(f, low=0.0, high=0.2, replicates=np.zeros(len(f.replicates))) if f.value == 0.0 else f
+                for f in result.figures
+            ),
+        )
+        for seed, result in two.items()
+    }
+    rows = collect(suite, Evaluations({"medtrim": exact, "clip": exact}))
+    fine = one(rows, kind="pooled", method="medtrim", metric="fine P@10")
+    assert (fine.low, fine.high) == (0.0, 1.0)
+    wrong = one(rows, kind="pooled", method="medtrim", metric="wrong side @R")
+    assert (wrong.value, wrong.low, wrong.high) == (0.0, 0.0, 0.2), "none among few patients may be chance"
+    nothing = {seed: make_evaluation({FINE: math.nan}, seed=seed) for seed in (0, 1)}
+    row = one(collect(suite, Evaluations({"clip": nothing})), kind="pooled")
+    assert math.isnan(row.low)
+    assert math.isnan(row.high)
 
 
 def test_differences_pair_seeds_and_replicates(suite: Suite, make_evaluation: Make) -> None:

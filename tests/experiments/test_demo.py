@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from medtrim.errors import ConfigError
-from medtrim.experiments.demo import ONE_RATE, DemoOptions, demo_suite, share_cores
+from medtrim.experiments import demo as demo_module
+from medtrim.experiments.demo import ONE_RATE, DemoOptions, default_recipe, demo_suite, share_cores
 from medtrim.experiments.load import packaged
 from medtrim.experiments.plan import plan_final
 from medtrim.experiments.prepare import PreparedCorpus
@@ -193,3 +194,30 @@ def test_methods_are_chosen_by_key() -> None:
 )
 def test_cores_are_shared_out(runs: int, cores: int, jobs: int, shared: tuple[int, int]) -> None:
     assert share_cores(runs, cores=cores, jobs=jobs) == shared
+
+
+@pytest.mark.parametrize(
+    ("rows", "installed", "recipe"), [(3, True, "pretrained-cpu"), (3, False, "tiny-cpu"), (4, True, "tiny-cpu")]
+)
+def test_few_studies_are_trained_from_pretrained_encoders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, installed: bool, recipe: str
+) -> None:
+    monkeypatch.setattr(demo_module, "MANY_STUDIES", 4)
+    monkeypatch.setattr(demo_module, "packaged_problem", lambda _: None if installed else "not installed")
+    table = tmp_path / "studies.csv"
+    table.write_text("image,text\n" + 'a.png,"two\nlines"\n' * rows, encoding="utf-8")
+    found, reason = default_recipe(table)
+    assert found == recipe
+    assert ("pip install" in reason) == (not installed)
+
+
+def test_a_recipe_says_how_films_are_cut() -> None:
+    made = recipe(recipe="pretrained-cpu")
+    assert (made.data.fit, made.data.equalize, made.objective.options["concepts"]) == ("lungs", True, 100.0)
+
+
+def test_a_recipe_file_says_how_films_are_cut(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("recipe: tiny-cpu\ndata: {fit: crop, equalize: true}\n", encoding="utf-8")
+    made = recipe(recipe=str(file))
+    assert (made.data.fit, made.data.equalize) == ("crop", True)

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medtrim.data import ImageCache
+from medtrim.data.cache_index import CacheFormat
 from medtrim.errors import ConfigError, TableError
 from medtrim.experiments.load import build_suite
-from medtrim.experiments.prepare import RECORD, PreparedCorpus, _read_back, content_digest, prepare_corpus
+from medtrim.experiments.prepare import RECORD, PreparedCorpus, content_digest, prepare_corpus, read_back
 from medtrim.experiments.schema import Suite
 from medtrim.types import Annotation, Finding
 from medtrim.types.tables import read_annotations, read_studies, read_table, schemas
@@ -33,7 +35,7 @@ def test_read_back_counts_diseases_and_descriptors() -> None:
         Annotation("b", (RIGHT,)),
         Annotation("c", (Finding("edema", "uncertain"),)),
     ]
-    found = _read_back(read, drawn)
+    found = read_back(read, drawn)
     assert found == {"diseases_read_back": pytest.approx(2 / 3), "descriptors_read_back": pytest.approx(1 / 3)}
 
 
@@ -50,6 +52,16 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PreparedCorpus]
         )
         made[reference] = prepared(suite, tmp_path_factory.mktemp(reference))
     return made
+
+
+def test_films_are_cut_as_the_recipe_says(drawn: dict[str, PreparedCorpus], tmp_path: Path) -> None:
+    method = {"label": "CLIP", "objective": "clip"}
+    suite = suite_of(
+        {"name": "tiny", "methods": {"clip": method}, "ours": "clip"}, phantom={"studies": 60, "size": 32}
+    )
+    made = prepare_corpus(suite, tmp_path, image_size=32, fit="lungs", equalize=True)
+    assert ImageCache(made.cache).format == CacheFormat(32, "lungs", True)
+    assert made.fingerprint != drawn["truth"].fingerprint
 
 
 def test_the_reference_is_the_truth_where_the_suite_says_so(drawn: dict[str, PreparedCorpus]) -> None:

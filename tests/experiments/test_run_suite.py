@@ -20,14 +20,15 @@ from medtrim.experiments import run_suite as run_suite_module
 from medtrim.experiments import worker
 from medtrim.experiments.load import build_suite
 from medtrim.experiments.outputs import OUTPUTS
-from medtrim.experiments.report.docs_page import docs_section, write_docs_section
-from medtrim.experiments.report.markdown import BEGIN, END, insert_between, main_table
+from medtrim.experiments.report.markdown import main_table
 from medtrim.experiments.report.page import write_page
 from medtrim.experiments.results import gather, read_results, write_results
 from medtrim.experiments.run_suite import SuiteRun, forget, run_suite
 from medtrim.experiments.runner import RESULT, Job, Outcome, Running, Snapshot
 from medtrim.experiments.schema import Suite
 from medtrim.types.yamlfile import dump_yaml, load_yaml
+from research.__main__ import app as research
+from research.suite_page import docs_section, write_docs_section
 
 
 def run_here(jobs: Sequence[Job], *, slots: int, threads: int, watch: Callable[[Snapshot], None]) -> list[Outcome]:
@@ -72,6 +73,7 @@ def whole_values() -> dict[str, Any]:
         "sweeps": [
             {"title": "Findings missed", "method": "medtrim", "keys": ["errors.missed"], "values": [0, 0.5]}
         ],
+        "unseen": {"name": "40 phantoms of world B", "studies": 40, "size": 64},
         "page": {"gallery": 2, "failures": 2, "map_studies": 20},
         "jobs": 1,
     }
@@ -82,6 +84,27 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> SuiteRun:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_suite_module, "run_jobs", run_here)
         return run_suite(build_suite(whole_values()), tmp_path_factory.mktemp("suite"))
+
+
+def test_trained_models_are_judged_on_unseen_phantoms_once_and_apart(whole: SuiteRun) -> None:
+    assert whole.unseen is not None
+    assert whole.unseen.counts["test"] == 40
+    assert [o.job.title for o in whole.unseen_outcomes] == ["medtrim, seed 0, unseen", "clip, seed 0, unseen"]
+    results = gather(whole)
+    unseen = results.unseen
+    assert unseen is not None
+    assert unseen.methods == ("medtrim", "clip")
+    keys = [key for key in results.headline if not key.task.startswith("probe")]
+    for key in keys:
+        ours, seen = unseen.pooled("medtrim", key), results.pooled("medtrim", key)
+        assert ours is not None
+        assert seen is not None
+        assert ours.n <= 40
+    assert any(unseen.pooled("clip", key).value != results.pooled("clip", key).value for key in keys)  # type: ignore[union-attr]
+    page = docs_section(results)
+    assert "40 phantoms of world B" in page
+    assert "On 40 phantoms of world B: **MedTrim against the best other method**" in page
+    assert page.index("of another generator") > page.index("All figures of the main table")
 
 
 def test_failures_are_kept_apart(whole: SuiteRun) -> None:
@@ -205,11 +228,11 @@ def test_the_command_ends_with_an_error_where_runs_failed(
     assert shown.exit_code == 0
     assert "| **MedTrim** |" in shown.output
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nwhat was there\n{END}\nafter\n", encoding="utf-8")
-    ended = CliRunner().invoke(
-        app,
-        ["experiment", "table", str(whole.folder), "--into", str(readme), "--docs", str(tmp_path / "results.md")],
+    readme.write_text(
+        "before\n<!-- results:begin -->\nwhat was there\n<!-- results:end -->\nafter\n", encoding="utf-8"
     )
+    pages = ["--into", str(readme), "--docs", str(tmp_path / "results.md")]
+    ended = CliRunner().invoke(research, ["suite", str(whole.folder), *pages])
     assert ended.exit_code == 0
     text = readme.read_text(encoding="utf-8")
     assert text.startswith("before\n")
@@ -226,12 +249,6 @@ def test_the_command_ends_with_an_error_where_runs_failed(
     both = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert both.startswith(page.rstrip())
     assert both.count(f"## {read.facts['title']}\n") == 2
-
-
-@pytest.mark.parametrize("text", ["no markers", f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
-def test_a_file_without_markers_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="once each and in this order"):
-        insert_between(text, "block", source="README.md")
 
 
 def files_of(folder: Path) -> dict[str, str]:

@@ -65,19 +65,33 @@ def test_finished_jobs_are_skipped_and_failed_ones_tried_again(tmp_path: Path) -
 
 def test_no_more_run_side_by_side_than_there_are_slots(tmp_path: Path) -> None:
     seen: list[Snapshot] = []
-    jobs = [job(tmp_path / str(i), "time.sleep(0.2)\n" + FINISH) for i in range(4)]
-    run_jobs(jobs, slots=2, watch=seen.append, poll=0.02)
+    until_told = "while not (here.parent / 'go').exists(): time.sleep(0.01)\n"
+    jobs = [job(tmp_path / str(i), until_told + FINISH) for i in range(4)]
+
+    def watch(snapshot: Snapshot) -> None:
+        seen.append(snapshot)
+        if len(snapshot.running) >= 2:
+            (tmp_path / "go").touch()
+
+    run_jobs(jobs, slots=2, watch=watch, poll=0.02)
     assert max(len(s.running) for s in seen) == 2
     assert all(len({r.slot for r in s.running}) == len(s.running) for s in seen)
     assert (seen[-1].finished, seen[-1].total, seen[-1].running) == (4, 4, ())
 
 
 def test_progress_is_what_the_job_wrote_last(tmp_path: Path) -> None:
-    seen: list[Snapshot] = []
+    seen: list[tuple[str, int, int]] = []
     said = "{'stage': 'training', 'done': 3, 'total': 9}"
-    body = f"(here / 'progress.json').write_text(json.dumps({said}))\ntime.sleep(0.5)\n"
-    run_jobs([job(tmp_path / "a", body + FINISH)], slots=1, watch=seen.append, poll=0.02)
-    assert ("training", 3, 9) in {(r.stage, r.done, r.total) for s in seen for r in s.running}
+    until_seen = "while not (here / 'seen').exists(): time.sleep(0.01)\n"
+    body = f"(here / 'progress.json').write_text(json.dumps({said}))\n{until_seen}"
+
+    def watch(snapshot: Snapshot) -> None:
+        seen.extend((r.stage, r.done, r.total) for r in snapshot.running)
+        if ("training", 3, 9) in seen or len(seen) > 5000:
+            (tmp_path / "a" / "seen").touch()
+
+    run_jobs([job(tmp_path / "a", body + FINISH)], slots=1, watch=watch, poll=0.02)
+    assert ("training", 3, 9) in seen
 
 
 def test_jobs_are_limited_to_their_threads(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,12 +18,35 @@ from medtrim.experiments.start import prepare_start
 from medtrim.models import load_checkpoint
 from medtrim.training import TrainConfig
 from medtrim.types.tables import no_progress
+from tests.experiments.conftest import tiny_values
 
-START = {"phantom": {"studies": 40, "size": 64, "seed": 5}, "train": {"steps": 3}, "seed": 3}
+START = {"phantom": {"studies": 20, "size": 64, "seed": 5}, "train": {"steps": 3}, "seed": 3}
 
 
 def quiet(_: str) -> Any:
     return no_progress
+
+
+def killed(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose start is trained, killed before the clean-up; tests copy it before they go on."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start_module, "shutil", SimpleNamespace(rmtree=killed))
+        with pytest.raises(KeyboardInterrupt):
+            prepare_start(build_suite({**tiny_values(), "start": START}), folder, stage=quiet)
+    return folder
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of `trained`; nothing is trained in it unless a test says so."""
+    monkeypatch.setattr(start_module, "train", None)
+    return shutil.copytree(trained, tmp_path / "trained")
 
 
 def test_without_a_start_a_suite_stays_as_it_is(suite, tmp_path):
@@ -30,24 +54,27 @@ def test_without_a_start_a_suite_stays_as_it_is(suite, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_start_is_trained_once_and_every_run_goes_on_from_it(values, tmp_path, monkeypatch):
+def test_a_start_is_trained_once_and_every_run_goes_on_from_it(values, folder, monkeypatch):
     suite = build_suite({**values, "start": START})
-    placed = prepare_start(suite, tmp_path, stage=quiet)
+    placed = prepare_start(suite, folder, stage=quiet)
     checkpoint = placed.train["model"]["checkpoint"]
     assert load_checkpoint(checkpoint).image_size == 64
     specs = [make_spec(placed, m, {}, 0, "test", {}) for m in suite.methods]
     assert {s.training["model"]["checkpoint"] for s in specs} == {checkpoint}
     assert suite.train == values["train"], "the suite itself names no path"
 
-    monkeypatch.setattr(start_module, "train", None)
-    assert prepare_start(suite, tmp_path, stage=quiet).train == placed.train
-    monkeypatch.undo()
+    begun: list[Path] = []
+    monkeypatch.setattr(start_module, "train", lambda config, **_: begun.append(config.out))
+    assert prepare_start(suite, folder, stage=quiet).train == placed.train
+    assert not begun
     other = build_suite({**values, "start": {**START, "seed": 4}})
-    assert prepare_start(other, tmp_path, stage=quiet).train["model"]["checkpoint"] != checkpoint
+    another = prepare_start(other, folder, stage=quiet).train["model"]["checkpoint"]
+    assert begun == [Path(another).parent]
+    assert another != checkpoint
 
 
-def test_a_run_depends_on_the_model_it_goes_on_from_and_not_on_where_it_lies(values, tmp_path):
-    placed = prepare_start(build_suite({**values, "start": START}), tmp_path / "a", stage=quiet)
+def test_a_run_depends_on_the_model_it_goes_on_from_and_not_on_where_it_lies(values, folder, tmp_path):
+    placed = prepare_start(build_suite({**values, "start": START}), folder, stage=quiet)
     moved = tmp_path / "moved"
     shutil.copytree(placed.train["model"]["checkpoint"], moved)
 
@@ -94,27 +121,20 @@ def test_a_start_that_was_interrupted_goes_on(values, tmp_path, monkeypatch):
     assert seen[0] > 1, "it went on from its checkpoint"
 
 
-def test_a_start_whose_clean_up_was_interrupted_is_finished(values, tmp_path, monkeypatch):
-    suite = build_suite({**values, "start": START})
-
-    def killed(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(start_module, "shutil", SimpleNamespace(rmtree=killed))
-    with pytest.raises(KeyboardInterrupt):
-        prepare_start(suite, tmp_path, stage=quiet)
-    monkeypatch.undo()
-    monkeypatch.setattr(start_module, "train", None)
-    placed = prepare_start(suite, tmp_path, stage=quiet)
+def test_a_start_whose_clean_up_was_interrupted_is_finished(values, folder):
+    assert list(folder.glob("start-*/phantom"))
+    placed = prepare_start(build_suite({**values, "start": START}), folder, stage=quiet)
     assert load_checkpoint(placed.train["model"]["checkpoint"])
-    assert not list(tmp_path.glob("start-*/phantom"))
+    assert not list(folder.glob("start-*/phantom"))
 
 
-def test_a_start_leaves_to_the_methods_what_needs_annotations(values, tmp_path):
+def test_a_start_leaves_to_the_methods_what_needs_annotations(values, folder):
     thinned = {**values["train"], "batch": {"size": 8, "normals": 0.4}}
     suite = build_suite({**values, "train": thinned, "start": START})
     check_suite(suite)
-    assert prepare_start(suite, tmp_path, stage=quiet).train["batch"]["normals"] == 0.4
+    placed = prepare_start(suite, folder, stage=quiet)
+    assert placed.train["batch"]["normals"] == 0.4
+    assert load_checkpoint(placed.train["model"]["checkpoint"]), "the start is that of the suite without it"
     asks = {**START, "train": {"batch": {"normals": 0.4}}}
     with pytest.raises(ConfigError, match=r"start: .*needs data\.annotations"):
         check_suite(build_suite({**values, "start": asks}))

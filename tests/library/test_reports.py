@@ -41,6 +41,8 @@ def test_findings_are_those_of_the_recogniser():
     assert list(load_annotations(table).annotations) == expected
     flat = medtrim.findings_table(table).to_pylist()
     rows = [(a.study_id, f) for a in expected for f in a.findings]
+    assert all(row["read"] for row in flat)
+    flat = [row for row in flat if row["disease"] is not None]
     assert len(flat) == len(rows)
     for row, (study_id, finding) in zip(flat, rows, strict=True):
         assert (row["study_id"], row["disease"], row["assertion"]) == (study_id, finding.disease, finding.assertion)
@@ -48,6 +50,19 @@ def test_findings_are_those_of_the_recogniser():
         text = TEXTS["abc".index(study_id)]
         assert text[row["start"] : row["end"]] == row["text"]
     assert load_annotations(table).provenance.ontology == medtrim.load_ontology().ref
+
+
+def test_a_report_without_a_finding_has_one_row_of_nulls():
+    texts = ["The lungs are clear.", "Left effusion. No edema.", "Thank you for this referral.", "Edema."]
+    table = medtrim.findings_table(medtrim.annotate(texts))
+    flat = table.to_pandas()
+    assert flat["study_id"].tolist() == ["0", "1", "1", "2", "3"]
+    assert flat["disease"].isna().tolist() == [True, False, False, True, False]
+    assert flat.loc[flat["disease"].isna()].drop(columns=["study_id", "read"]).isna().all(axis=None)
+    assert flat["read"].tolist() == [True, True, True, False, True]
+    assert set(flat["study_id"]) == {"0", "1", "2", "3"}
+    nothing = medtrim.findings_table(medtrim.annotate(["The lungs are clear."]))
+    assert (nothing.num_rows, nothing["disease"].to_pylist(), nothing.schema) == (1, [None], table.schema)
 
 
 def test_a_file_is_read_as_the_command_reads_it(tmp_path):

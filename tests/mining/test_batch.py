@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medtrim.errors import ConfigError, MiningError
@@ -44,7 +44,6 @@ options = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(blocks, options)
 def test_all_admissible_triplets_and_no_others(values, options):
     scores = np.array(values, np.float64).reshape(int(len(values) ** 0.5), -1) if values else np.zeros((0, 0))

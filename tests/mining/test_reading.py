@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from medtrim.errors import ConfigError, TableError
-from medtrim.mining.reading import encode_table, read_encoded, read_patients
+from medtrim.mining import coded
+from medtrim.mining.reading import encode_coded, encode_table, read_encoded, read_patients
 from medtrim.mining.similarity import ScoreConfig, encode_studies, score_matrix
 from medtrim.types import DEFAULT_CONTRADICTIONS, Annotation, Finding, OntologyRef, Provenance, Study
 from medtrim.types.tables import annotations_to_table, studies_to_table, write_table
@@ -32,6 +33,25 @@ def test_chunked_and_sliced_tables_encode_alike(drawn):
     pieces = pa.concat_tables([table.slice(40), table.slice(0, 40)]).slice(10)
     expected = encode_studies([*corpus[40:], *corpus[:40]][10:])
     np.testing.assert_array_equal(score_matrix(encode_table(pieces)), score_matrix(expected))
+
+
+def test_some_studies_encode_as_if_there_were_no_others(drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr(coded, "_ROWS", 7)
+    corpus = drawn(60)
+    write_table(annotations_to_table(corpus), tmp_path / "a.parquet", Provenance("annotations", seed=3))
+    read = coded.read_coded(tmp_path / "a.parquet")
+    assert read.provenance is not None
+    assert read.provenance.seed == 3
+    assert read.silent.tolist() == [not a.findings for a in corpus]
+    chosen = [corpus[i] for i in (50, 3, 17, 41)]
+    ours, theirs = encode_coded(read, [a.study_id for a in chosen]), encode_studies(chosen)
+    assert ours.study_ids == theirs.study_ids
+    for name in ("disease_sets", "adjective_sets", "direction_sets"):
+        one, other = getattr(ours, name), getattr(theirs, name)
+        assert one.vocabulary == other.vocabulary
+        np.testing.assert_array_equal(one.masks, other.masks)
+    with pytest.raises(TableError, match="1 training studies have none: 'nowhere'"):
+        encode_coded(read, ["nowhere"])
 
 
 def test_an_empty_table_encodes_to_nothing():

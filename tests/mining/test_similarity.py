@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medtrim.errors import ConfigError, TableError
@@ -74,7 +74,6 @@ settings_of = st.fixed_dictionaries(
 weights = st.tuples(*[st.floats(0.01, 3.0)] * 3)
 
 
-@settings(max_examples=150, deadline=None)
 @given(corpora, weights, settings_of)
 def test_every_pair_equals_the_plain_loop(corpus, weights, options):
     config = ScoreConfig(weights=ScoreWeights(*weights), **options)

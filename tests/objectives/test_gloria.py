@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from medtrim.errors import ConfigError
-from medtrim.objectives import build_objective
+from medtrim.objectives import build_objective, gloria
 
 
 def dot(x, y):
@@ -35,7 +35,9 @@ def both_ways(logits):
     return contrast(logits) + contrast(list(zip(*logits, strict=True)))
 
 
-def test_equals_a_loop_over_words_and_regions(batch) -> None:
+@pytest.mark.parametrize("at_once", [1, 60, 2**19])
+def test_equals_a_loop_over_words_and_regions(batch, at_once, monkeypatch) -> None:
+    monkeypatch.setattr(gloria, "AT_ONCE", at_once)
     inputs = batch(4)
     local = [
         [match(r, w[m], 0.3, 0.2) / 0.1 for w, m in zip(inputs.text_local, inputs.text_mask, strict=True)]

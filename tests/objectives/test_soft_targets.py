@@ -188,6 +188,17 @@ def test_text_term_anneals(batch, progress, weight) -> None:
     assert float(objective(inputs).total) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("progress", [0.0, 0.4, 1.0])
+def test_the_switch_for_trained_encoders_is_what_it_stands_for(batch, progress) -> None:
+    inputs = batch(progress=progress)
+    long: dict[str, float] = {"anneal_start": 1.0, "disease_start": 1.0, "within_sharpness": 0.5}
+    long |= dict.fromkeys(("image_weight", "text_weight", "text_start"), 0.15)
+    found = build_objective("medtrim", trained_start=True)(inputs).terms
+    for name, value in build_objective("medtrim", **long)(inputs).terms.items():
+        torch.testing.assert_close(found[name], value)
+    assert found["image_image"] < build_objective("medtrim")(inputs).terms["image_image"]
+
+
 def test_sharpness_without_annealing() -> None:
     assert sharpness(0.0, start=0.3, until=0.0) == 1
     assert sharpness(0.0, start=1.0, until=0.7) == 1

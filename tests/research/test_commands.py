@@ -5,8 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from medtrim.errors import MedTrimError
+from medtrim.errors import ConfigError, MedTrimError
 from research.__main__ import app
+from research.results import insert_block
 
 runner = CliRunner()
 
@@ -44,6 +45,18 @@ def test_a_column_without_codes_is_named(reports, tmp_path):
     result = run("text-order", reports, "-o", tmp_path / "out", "--codes", "mesh")
     assert isinstance(result.exception, MedTrimError)
     assert "column 'mesh'" in str(result.exception)
+
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
+@pytest.mark.parametrize("text", ["no marks", f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
+def test_marks_stand_once_each_and_in_order(tmp_path, text):
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with pytest.raises(ConfigError, match="once each, in this order"):
+        insert_block(page, "results", "block\n")
+    assert page.read_text() == text
 
 
 def test_a_page_without_marks_is_refused_before_anything_is_read(reports, tmp_path):

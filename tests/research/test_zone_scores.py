@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,19 +12,33 @@ from medtrim.errors import TableError
 from medtrim.evaluation import embed_images
 from medtrim.models import build_dual_encoder
 from research.films import ZONES, read_films
+from research.notes import (
+    MATCHED,
+    RETRIEVED,
+    captioned,
+    captions_of,
+    centred,
+    matching,
+    read_noted_films,
+    retrieval,
+)
 from research.prompts import prompted_zones, zone_prompts
 from research.zone_benchmark import Benchmark, zone_brightness
 from research.zone_scores import (
+    Measured,
     agreement,
     by_fold,
+    likeness,
     mirror_pairs,
+    own_pairs,
     rank_correlation,
     ranking_auc,
     severity,
+    severity_pairs,
     side,
     zone,
 )
-from research.zone_table import zone_facts, zone_markdown
+from research.zone_table import short_markdown, zone_facts, zone_markdown
 
 
 @pytest.fixture
@@ -58,6 +72,11 @@ def test_frontal_films_with_all_six_scores_are_read(collection, tmp_path_factory
         read_films(tmp_path_factory.mktemp("empty"))
 
 
+def test_retrieval_needs_a_note(collection):
+    with pytest.raises(TableError, match="no frontal film has a note"):
+        read_noted_films(collection)
+
+
 def test_brightness_follows_scores_that_are_brightness(collection):
     films = read_films(collection)
     found = zone_brightness(films.pixels(60, fit="pad", equalize=False))
@@ -81,24 +100,70 @@ def test_intervals_hold_the_value_and_widen_with_seeds_that_differ(collection):
     films = read_films(collection)
     rng = np.random.default_rng(1)
     noisy = [films.senior + rng.normal(0, scale, films.senior.shape) for scale in (0.3, 0.3, 4.0)]
-    same = agreement([noisy[0]] * 3, films.senior, films.patients, resamples=60)
-    differ = agreement(noisy, films.senior, films.patients, resamples=60)
-    (low, high), (wide_low, wide_high) = same.interval(), differ.interval()
-    assert (low <= same.value).all()
-    assert (high >= same.value).all()
-    assert wide_high[0] - wide_low[0] > 1.5 * (high[0] - low[0])
-    gap, ends = same.minus(same)
-    assert (gap == 0).all()
-    assert (ends == 0).all()
+    same = agreement([noisy[0]] * 3, films.senior, films.patients, resamples=60)["zone"]
+    differ = agreement(noisy, films.senior, films.patients, resamples=60)["zone"]
+    one, three = same.estimate(), differ.estimate()
+    assert one.low <= one.value <= one.high
+    assert one.value == pytest.approx(zone(noisy[0], films.senior))
+    assert three.high - three.low > 1.5 * (one.high - one.low)
+    alone = agreement(noisy[:1], films.senior, films.patients, resamples=60)["zone"]
+    gap = differ.minus(alone)  # what is trained with seeds beside what is not
+    assert gap.value == pytest.approx(three.value - one.value)
+    assert same.minus(alone).high == pytest.approx(0, abs=1e-9)
 
 
 def test_a_film_is_told_from_its_mirror_image_by_side_alone(collection):
     films = read_films(collection)
+
+    def told(found, mirrored):
+        return mirror_pairs([found], [mirrored], films.senior, films.patients, resamples=20).values[0]
+
     swapped = np.concatenate([films.senior[:, 3:], films.senior[:, :3]], axis=1)
-    assert mirror_pairs([films.senior], [swapped], films.senior, films.patients)[0] == 1.0
-    assert mirror_pairs([swapped], [films.senior], films.senior, films.patients)[0] == 0.0
+    assert told(films.senior, swapped) == 1.0
+    assert told(swapped, films.senior) == 0.0
     leaning = films.senior * 0 + np.array([5, 5, 5, 0, 0, 0])  # a constant leaning to the right tells nothing
-    assert mirror_pairs([leaning], [leaning], films.senior, films.patients) == (0.5, 0.5, 0.5)
+    assert told(leaning, leaning) == 0.5
+
+
+def test_the_worse_of_two_films_of_a_patient_is_told_by_their_sums():
+    truth = np.array([[0, 0], [3, 0], [1, 0], [1, 0], [2, 2], [0, 0]], float)
+    patients = ["a", "a", "b", "b", "c", "d"]  # b's films are alike, c and d have one
+
+    def told(found):
+        return severity_pairs([found], truth, patients, resamples=20).values[0]
+
+    assert (told(truth), told(-truth), told(truth * 0)) == (1.0, 0.0, 0.5)
+    assert math.isnan(told(truth * np.nan))
+
+
+def test_likeness_is_the_rank_correlation_over_pairs_of_different_patients(collection):
+    films = read_films(collection)
+    rng = np.random.default_rng(0)
+    embedded = rng.normal(size=(16, 5))
+    embedded /= np.linalg.norm(embedded, axis=1, keepdims=True)
+    pairs = [(i, j) for i in range(16) for j in range(i) if films.patients[i] != films.patients[j]]
+    cosine = np.array([embedded[i] @ embedded[j] for i, j in pairs])
+    near = np.array([-np.abs(films.senior[i] - films.senior[j]).sum() for i, j in pairs])
+    found = likeness([embedded @ embedded.T], films.senior, films.patients, resamples=20)
+    assert found.values[0] == pytest.approx(rank_correlation(cosine, near))
+    assert np.isfinite(found.replicates).all()
+    assert found.replicates.std() > 0
+
+
+def test_own_pairs_are_counted_over_other_patients_of_the_same_group():
+    rng = np.random.default_rng(0)
+    like = rng.integers(0, 4, (10, 10)).astype(float)  # ties
+    patients, groups = ["a", "a", "b", "c", "d", "e", "f", "g", "h", "h"], np.arange(10) % 2
+
+    def told(compared):
+        rows = [(i, j) for i in range(10) for j in range(10) if patients[i] != patients[j] and compared(i, j)]
+        return np.mean([(like[i, j] < like[i, i]) + 0.5 * (like[i, j] == like[i, i]) for i, j in rows])
+
+    found = own_pairs([like], patients, resamples=20)
+    assert found.values[0] == pytest.approx(told(lambda i, j: True))
+    assert found.replicates.std() > 0
+    apart = own_pairs([like], patients, groups=groups, resamples=20)
+    assert apart.values[0] == pytest.approx(told(lambda i, j: i % 2 == j % 2))
 
 
 def test_a_probe_learns_from_other_patients_alone(collection):
@@ -128,14 +193,64 @@ def test_the_table_marks_differences_and_leaves_nan_out(collection):
     rows = {
         "reader": row(films.junior),
         "brightness": row(np.random.default_rng(0).normal(size=(16, 6))),
-        "medtrim": row(films.senior),
+        "medtrim": {**row(films.senior), "mirror": Measured(np.array([0.9]), np.linspace(0.8, 1.0, 30)[None])},
     }
-    found = Benchmark(rows, {"pixels": row(np.full((16, 6), np.nan))}, {"medtrim": (0.9, 0.8, 1.0)}, {}, 16, 8)
+    chosen = {"medtrim": {"rate": 0.02, "validation": 0.5}}
+    found = Benchmark(rows, {"pixels": row(np.full((16, 6), np.nan))}, {}, {}, chosen, 16, 8)
     text = zone_markdown(found)
     assert "| MedTrim | 1.00 (1.00 to 1.00) |" in text
+    assert "| – | 0.90 (0.8" in text
     assert "| Brightness of each zone, nothing learned | **+" in text
     assert "| Pixels, 32 × 32 | – | – | – |" in text
-    assert "| MedTrim | 0.90 (0.80 to 1.00) |" in text
-    facts = zone_facts(replace(found, prompted={"medtrim": rows["medtrim"]}))
-    assert facts["prompted"]["medtrim"]["value"][0] == pytest.approx(1.0)
-    assert facts["probed"]["pixels"]["value"] == [None, None, None]
+    assert "MedTrim 0.02 (0.50)" in text
+    assert short_markdown(found).count("\n") == 5
+    facts = zone_facts(found)
+    assert facts["prompted"]["medtrim"]["zone"]["value"] == pytest.approx(1.0)
+    assert facts["probed"]["pixels"]["zone"]["value"] is None
+    json.dumps(facts)
+
+
+def test_notes_find_films_and_films_notes_of_their_disease(tmp_path):
+    notes = ["Left pleural effusion.", "Pneumothorax on the right.", "Heart is enlarged.", "No acute findings."]
+    rows = [["image", "patientid", "view", "text"]]
+    for number in range(12):
+        rows.append([f"{number}.png", f"p{number}", "PA", f"{notes[number % 4]} Film {number}."])
+    rows += [
+        ["x.png", "p0", "L", "Left pleural effusion."],
+        ["y.png", "p1", "PA", rows[2][3]],
+        ["z.png", "p2", "PA", ""],
+    ]
+    with (tmp_path / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    films = read_noted_films(tmp_path)
+    assert len(films) == 12  # no lateral film, no second film with the same note, none without
+    kind = np.eye(4)[[number % 4 for number in range(12)]]
+    found = retrieval([kind], [kind], films, resamples=20)
+    assert set(found) == set(RETRIEVED)
+    assert found["films of a note"].values[0] == pytest.approx(1.0)
+    apart = retrieval([kind], [np.roll(kind, 1, axis=0)], films, resamples=20)
+    assert apart["notes of a film"].values[0] < 0.9
+
+
+def test_notes_as_captions_match_films_whose_zones_they_name(tmp_path):
+    notes = ["Opacity in the left lower lobe.", "Right upper lobe consolidation.", "Clear lungs.", "Left effusion."]
+    rows = [[f"{k}.png", f"p{k}", "PA", f"{notes[k % 4]} Film {k}."] for k in range(12)]
+    with (tmp_path / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["image", "patientid", "view", "text"], *rows])
+    films = read_noted_films(tmp_path)
+    assert films.zones[0].tolist() == [0, 0, 0, 0, 0, 1]  # A to C are the patient's right
+    assert films.zones[1].tolist() == [1, 0, 0, 0, 0, 0]
+    axes = np.repeat(
+        np.eye(len(films.concepts)), [len(c.positive) + len(c.negative) for c in films.concepts], axis=0
+    )
+    denying = np.concatenate([[1.0] * len(c.positive) + [-1.0] * len(c.negative) for c in films.concepts])
+    assert len(captions_of(films)) == len(axes)
+    embedded = captioned(axes * denying[:, None], films)  # caption k is ± the k-th axis
+    np.testing.assert_allclose(embedded, 2 * films.read)
+    found = matching([centred(films.read)], [centred(embedded)], films, resamples=20)
+    assert set(found) == set(MATCHED)
+    assert found["own note of a film"].values[0] == pytest.approx((9 + 0.5 * 2) / 11)  # two others say the same
+    assert found["zones alike"].values[0] > 0.5
+    few = films.at([1, 4])
+    assert (few.patients, few.ids) == (("p1", "p4"), ["0", "1"])
+    assert few.zones.tolist() == films.zones[[1, 4]].tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ import uvicorn
 from PIL import Image
 
 from medtrim.models import build_dual_encoder, load_checkpoint, save_checkpoint
-from medtrim.search import serving
+from medtrim.search import readout, serving
 from medtrim.search.encoder import QueryEncoder
 from medtrim.search.guard import App
-from medtrim.search.index import build_index
+from medtrim.search.index import build_index, calibrate_index
 from medtrim.search.searcher import Searcher
 from medtrim.search.store import StudyIndex
 from medtrim.types import Annotation, Finding, Provenance, Study
@@ -62,6 +63,24 @@ def index_folder(
     root, studies, annotations = corpus
     out = tmp_path_factory.mktemp("indexes") / "index"
     return build_index(checkpoint, studies, annotations, out, root=root, thumbnail=48).folder
+
+
+@pytest.fixture(scope="session")
+def calibrated(
+    corpus: tuple[Path, list[Study], list[Annotation]], checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """An index with one study that is not read, calibrated as if two studies of each answer were enough."""
+    root, studies, annotations = corpus
+    silent = replace(studies[1], study_id="silent", findings="", impression="")
+    out = tmp_path_factory.mktemp("readout") / "index"
+    known = [*annotations, Annotation("silent", (), read=False)]
+    build_index(checkpoint, [*studies, silent], known, out, root=root, thumbnail=48, copy_model=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readout, "FEWEST", 2)
+        made = calibrate_index(out, studies, annotations, root=root)
+    assert set(made["questions"]) == {"edema", "pleural effusion"}
+    assert made["studies"] == 6
+    return out
 
 
 @pytest.fixture(scope="session")

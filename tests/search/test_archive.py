@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 
 from medtrim.errors import ConfigError, TableError
 from medtrim.search import index as writing
+from medtrim.search import store
 from medtrim.search.encoder import QueryEncoder
 from medtrim.search.index import add_studies, build_index, check_model, compact_index, delete_studies
 from medtrim.search.ingest import count_rows
@@ -100,6 +104,25 @@ def test_a_searcher_takes_up_what_is_published(index: Path, corpus: Corpus, chec
     assert len(searcher.index) == 3
 
 
+def test_a_large_archive_is_taken_up_beside_the_searches(
+    index: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, studies, annotations = corpus
+    monkeypatch.setattr(store, "WHOLE_ROWS", 1)  # as if six studies were many: float16, and read in a thread
+    searcher = Searcher.open(StudyIndex(index))
+    question = Query("effusion", mode="embedding")
+    assert len(searcher.search(question).hits) == 2
+    add_studies(index, studies, annotations, root=root)
+    delete_studies(index, ["s0"])
+    compact_index(index)  # the files of the version that is served are gone: what is read from them is awaited
+    assert len(searcher.search(question).hits) in (2, 5)
+    until = time.monotonic() + 120
+    while len(found := searcher.search(question).hits) != 5 and time.monotonic() < until:
+        time.sleep(0.01)
+    again = Searcher.open(StudyIndex(index)).search(question).hits
+    assert [(h.study.study_id, h.similarity) for h in found] == [(h.study.study_id, h.similarity) for h in again]
+
+
 def test_two_writers_exclude_each_other(index: Path, corpus: Corpus) -> None:
     root, studies, annotations = corpus
     with sole_writer(index):
@@ -125,7 +148,7 @@ def test_unpublished_rows_of_a_killed_writer_are_taken_back(
     index: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, studies, annotations = corpus
-    monkeypatch.setattr(writing, "_publish", lambda *_: None)
+    monkeypatch.setattr(writing, "publish", lambda *_: None)
     add_studies(index, studies, annotations, root=root)
     (index / "studies-9.lance").mkdir()
     monkeypatch.undo()
@@ -136,15 +159,29 @@ def test_unpublished_rows_of_a_killed_writer_are_taken_back(
     counted(index)
 
 
-WRITER = """
-import sys
+# Forks a writer for each line it reads. Lance has threads, which no fork survives, so the writers import it; most
+# of what that takes is `lance_namespace`, which has none.
+WRITERS = """
+import os, sys, traceback
 from pathlib import Path
-from medtrim.search import index, ingest
+import lance_namespace
+from medtrim import data, models
 from medtrim.types.tables import read_annotations, read_studies
-ingest.BATCH, index.PUBLISH_EVERY = 2, 1
+
 folder, table, annotations, root = map(Path, sys.argv[1:])
-print("ready", flush=True)
-index.add_studies(folder, read_studies(table), read_annotations(annotations), root=root, replace=True)
+for _ in sys.stdin:
+    writer = os.fork()
+    if not writer:
+        try:
+            from medtrim.search import index, ingest
+            ingest.BATCH, index.BATCHES = 2, 1
+            print("writing", os.getpid(), flush=True)
+            index.add_studies(folder, read_studies(table), read_annotations(annotations), root=root, replace=True)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    print("ended", os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]), flush=True)
 """
 
 
@@ -159,18 +196,24 @@ def test_kills_lose_and_double_nothing(index: Path, corpus: Corpus, tmp_path: Pa
     generator = random.Random(kills)
     everything = {s.study_id for s in more} | {"s0", "s1"}
     seen = {"s0", "s1"}
-    for number in range(kills + 1):
-        with subprocess.Popen([sys.executable, "-c", WRITER, *inputs], stdout=subprocess.PIPE) as writer:
-            assert writer.stdout is not None
-            writer.stdout.readline()
+    command = [sys.executable, "-c", WRITERS, *inputs]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as writers:
+        assert writers.stdin is not None
+        assert writers.stdout is not None
+        for number in range(kills + 1):
+            writers.stdin.write("\n")
+            word, writer = writers.stdout.readline().split()
+            assert word == "writing", "the writer ended before it began; its error is above"
             if number < kills:
-                time.sleep(generator.uniform(0.02, 1.0))
-                writer.kill()
-        there = ids(index)
-        assert len(there) == len(set(there))
-        assert seen <= set(there) <= everything
-        seen = set(there)
-    assert writer.returncode == 0
+                time.sleep(generator.uniform(0.02, 0.5))
+                with suppress(ProcessLookupError):  # it has ended
+                    os.kill(int(writer), signal.SIGKILL)
+            code = int(writers.stdout.readline().removeprefix("ended"))
+            there = ids(index)
+            assert len(there) == len(set(there))
+            assert seen <= set(there) <= everything
+            seen = set(there)
+    assert code == 0
     assert seen == everything
     counted(index)
 

@@ -92,6 +92,20 @@ def test_studies_and_annotations_must_fit(corpus: Corpus, checkpoint: Path, tmp_
         build_index(checkpoint, studies, annotations, tmp_path / "index", root=root, thumbnail=-1)
 
 
+def test_an_object_store_is_refused_and_no_folder_of_that_name_appears(
+    corpus: Corpus, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, studies, annotations = corpus
+    monkeypatch.chdir(tmp_path)
+    for refused in (
+        lambda: StudyIndex(Path("s3://bucket/index")),
+        lambda: build_index(checkpoint, studies, annotations, "s3://bucket/index", root=root),
+    ):
+        with pytest.raises(ConfigError, match="not at an object store's address"):
+            refused()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_no_index_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="medtrim index CHECKPOINT"):
         StudyIndex(tmp_path)
@@ -101,6 +115,6 @@ def test_what_is_no_index_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text("{")
     with pytest.raises(TableError, match="cannot be read"):
         StudyIndex(tmp_path)
-    (tmp_path / "index.json").write_text('{"format": 3, "table": "studies-1", "version": 1}')
+    (tmp_path / "index.json").write_text('{"format": 4, "table": "studies-1", "version": 1}')
     with pytest.raises(TableError, match="no table of studies"):
         StudyIndex(tmp_path)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,12 @@ from medtrim.data import load_image, read_corpus
 from medtrim.data.phantom import make_corpus
 from medtrim.entities import annotate_corpus, split_sections
 from medtrim.models import build_dual_encoder, save_checkpoint
-from medtrim.search.index import build_index
+from medtrim.search import readout
+from medtrim.search.index import build_index, calibrate_index
 from medtrim.search.searcher import Searcher
 from medtrim.search.server import create_app
 from medtrim.search.store import StudyIndex
 from medtrim.types import Provenance
-
-pytestmark = pytest.mark.xdist_group("browser")
 
 STUDIES = 40
 VIEWER = "https://pacs.example/viewer?study={study_id}"
@@ -53,10 +54,20 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive")
     make_corpus(STUDIES, folder / "corpus", seed=3, size=96)
     studies = read_corpus(folder / "corpus" / "studies.parquet", split_sections=split_sections).studies
+    studies = [
+        replace(s, labels={"site": "AB"[i % 2], "day": f"2024-01-{i % 28 + 1:02d}"}) for i, s in enumerate(studies)
+    ]
     bundle = build_dual_encoder("tiny", texts=[s.report for s in studies], seed=0)
     model = save_checkpoint(bundle, folder / "model", Provenance("checkpoint"))
     build_index(
-        model, studies, list(annotate_corpus(studies)), folder / "index", root=folder / "corpus", thumbnail=96
+        model,
+        studies,
+        list(annotate_corpus(studies)),
+        folder / "index",
+        root=folder / "corpus",
+        thumbnail=96,
+        columns=("site",),
+        date_column="day",
     )
     return folder
 
@@ -158,6 +169,49 @@ def test_by_image_and_with_words(page: Page, archive: Path) -> None:
     expect(page.locator("#status")).to_contain_text("studies like “pleural effusion”.")
 
 
+def test_what_the_model_reads_is_shown_where_it_is_calibrated(page: Page, archive: Path) -> None:
+    page.set_input_files("#file", sorted(films(archive).values())[7])
+    expect(page.locator("#hits > li").first).to_be_visible()
+    expect(page.locator("#readout")).to_be_hidden()  # this index is not
+    words = [
+        page.evaluate("async (reading) => (await import('/results.js')).readingWords(reading)", reading)
+        for reading in (
+            {"disease": "edema", "probability": 0.624, "side": {"left": 0.9, "right": 0.1}, "severity": {}},
+            {"disease": "mass", "probability": 0.1, "side": {"left": 0.9, "right": 0.1}, "severity": {}},
+            {"disease": "fracture", "probability": None, "side": {}, "severity": {}},
+        )
+    ]
+    assert words == ["edema 62 % (left 90 %)", "mass 10 %", "fracture: not validated"]
+
+
+def test_the_readout_of_a_calibrated_index_is_seen_with_what_is_not_validated(
+    chromium: Browser,
+    archive: Path,
+    serving_thread: Callable[..., AbstractContextManager[int]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index = shutil.copytree(archive / "index", tmp_path / "index")
+    studies = read_corpus(archive / "corpus" / "studies.parquet", split_sections=split_sections).studies
+    monkeypatch.setattr(readout, "FEWEST", 3)
+    calibrate_index(index, studies, list(annotate_corpus(studies)), root=archive / "corpus")
+    with (
+        serving_thread(create_app(Searcher.open(StudyIndex(index)))) as port,
+        chromium.new_context(viewport={"width": 1440, "height": 900}) as context,
+    ):
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.set_input_files("#file", sorted(films(archive).values())[7])
+        expect(page.locator("#readout")).to_be_visible()
+        page.click("#readout summary")
+        shown = page.locator("#readout").inner_text()
+        assert re.search(r"\b\d{1,2} %", shown)
+        assert "not validated" in shown
+        page.click("#clear")
+        ask(page, "pleural effusion")
+        expect(page.locator("#readout")).to_be_hidden()
+
+
 def test_a_dropped_dicom_is_seen_and_finds_the_study_that_it_came_from(
     page: Page, archive: Path, tmp_path: Path
 ) -> None:
@@ -254,6 +308,24 @@ def test_filters(page: Page) -> None:
     page.reload()
     expect(page.locator("#filters-title")).to_have_text("Filters (1)")
     expect(page.locator("#hits > li").first).to_be_visible()
+
+
+def test_filters_of_dates_and_columns(page: Page) -> None:
+    ask(page, "pleural effusion")
+    page.click("#filters-title")
+    page.locator("#filters").get_by_label("site").select_option("A")
+    expect(page.locator("#filters-title")).to_have_text("Filters (1)")
+    expect(page.locator("#hits .facts").filter(has_text="site B")).to_have_count(0)
+    expect(page.locator("#hits > li").first).to_be_visible()
+    with page.expect_request("**/api/search") as sent:
+        page.locator("#filters").get_by_label("From").fill("2024-01-20")
+        page.keyboard.press("Enter")
+    assert sent.value.post_data_json["since"] == "2024-01-20"
+    assert sent.value.post_data_json["columns"] == {"site": "A"}
+    expect(page.locator("#filters-title")).to_have_text("Filters (2)")
+    numbers = [int(study.rpartition("-")[2]) for study in hits(page)]
+    assert numbers
+    assert all(number % 2 == 0 and number % 28 >= 19 for number in numbers)
 
 
 def test_viewer(page: Page, archive: Path) -> None:
@@ -361,7 +433,15 @@ def test_nothing_asked_and_nothing_found(page: Page) -> None:
 def empty_answer(route: Any) -> None:
     chips: dict[str, list[object]] = {"must": [], "must_not": [], "like": []}
     notices = [{"code": "few", "text": "few studies"}]
-    body = {"chips": chips, "mode": "both", "notices": notices, "hits": [], "more": False, "query_row": None}
+    body = {
+        "chips": chips,
+        "mode": "both",
+        "notices": notices,
+        "hits": [],
+        "more": False,
+        "query_row": None,
+        "readout": [],
+    }
     route.fulfill(json=body)
 
 
@@ -405,6 +485,7 @@ def test_accessible_in_light_and_dark_on_a_phone_and_a_desk(
 ) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
+    check(page, "start")
     ask(page, "large left pleural effusion, no cardiomegaly")
     page.locator("#hits summary").first.click()
     check(page, "hits")

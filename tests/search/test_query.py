@@ -5,8 +5,9 @@ import pytest
 from medtrim.entities import Recognizer
 from medtrim.errors import ConfigError
 from medtrim.search.query import FindingQuery, Query, Wanted, read_query
-from medtrim.search.ranking import CONTRADICTED, SILENT, match_finding, rank
-from medtrim.search.store import IndexedStudy, Neighbour
+from medtrim.search.ranking import CONTRADICTED, SILENT, Matcher, rank
+from medtrim.search.resident import Candidate
+from medtrim.search.store import Neighbour
 from medtrim.types import DEFAULT_CONTRADICTIONS, Finding
 
 RECOGNIZER = Recognizer()
@@ -72,16 +73,17 @@ def test_a_report_demands_nothing() -> None:
     ],
 )
 def test_match_of_a_finding(query: FindingQuery, findings: list[Finding], expected: float) -> None:
-    assert match_finding(query, findings, contradictions=DEFAULT_CONTRADICTIONS) == pytest.approx(expected)
+    matcher = Matcher(DEFAULT_CONTRADICTIONS)
+    assert matcher.finding(query, findings) == matcher.finding(query, findings) == pytest.approx(expected)
 
 
 def neighbour(name: str, similarity: float, *findings: Finding, was_read: bool = True) -> Neighbour:
-    return Neighbour(IndexedStudy(0, name, findings, "", "", False, read=was_read), similarity)
+    return Neighbour(Candidate(0, name, findings=findings, read=was_read), similarity)
 
 
 def test_modes_order_by_what_they_name() -> None:
     found = [
-        neighbour("similar", 0.9, Finding("edema", "present")),
+        neighbour("similar", 0.8, Finding("edema", "present")),
         neighbour("fitting", 0.1, Finding("pleural effusion", "present")),
         neighbour("unread", 0.5, was_read=False),
         neighbour("excluded", 1.0, Finding("pleural effusion", "present"), Finding("fracture", "present")),
@@ -89,13 +91,13 @@ def test_modes_order_by_what_they_name() -> None:
     wanted = Wanted(must=(EFFUSION,), must_not=(FindingQuery("fracture"),))
 
     def order(mode: str) -> list[str]:
-        ranked = rank(found, wanted, mode=mode, contradictions=DEFAULT_CONTRADICTIONS)  # type: ignore[arg-type]
+        ranked = rank(found, wanted, mode=mode, matcher=Matcher(DEFAULT_CONTRADICTIONS))  # type: ignore[arg-type]
         return [r.study.study_id for r in ranked]
 
     assert order("embedding") == ["similar", "unread", "fitting"]
     assert order("findings") == ["fitting", "unread", "similar"]
     assert order("both") == ["fitting", "unread", "similar"]
-    rows = {r.study.study_id: r for r in rank(found, wanted, mode="both", contradictions=DEFAULT_CONTRADICTIONS)}
+    rows = {r.study.study_id: r for r in rank(found, wanted, mode="both", matcher=Matcher(DEFAULT_CONTRADICTIONS))}
     assert rows["unread"].match is None
     assert [rows[name].fulfils for name in ("fitting", "similar", "unread")] == [True, False, False]
 

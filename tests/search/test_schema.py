@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,9 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from medtrim.search.searcher import Searcher
 from medtrim.search.server import create_app
+from medtrim.search.store import StudyIndex
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.hypothesis]
 
 
 OPERATIONS = (
@@ -32,8 +35,8 @@ OPERATIONS = (
 
 
 @pytest.fixture(scope="module")
-def described(searcher: Searcher, serving_thread: Callable[..., AbstractContextManager[int]]) -> Iterator[Any]:
-    with serving_thread(create_app(searcher)) as port:
+def described(calibrated: Path, serving_thread: Callable[..., AbstractContextManager[int]]) -> Iterator[Any]:
+    with serving_thread(create_app(Searcher.open(StudyIndex(calibrated)))) as port:
         yield schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/openapi.json")
 
 
@@ -53,10 +56,30 @@ def test_operations_answer_as_described(described: Any, label: str, mode: Genera
     method, path = label.split()
     operation = described[path][method]
 
-    @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: Any) -> None:
         # What fits may still be refused: a file that is no picture, a study that is not in the index.
         case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
     ask()
+
+
+def test_what_is_read_in_a_picture_is_answered_as_described(described: Any, corpus: tuple[Path, Any, Any]) -> None:
+    operation = described["/api/search"]["POST"]
+    picture = base64.b64encode((corpus[0] / "s0.png").read_bytes()).decode()
+    read: list[bool] = []
+
+    @settings(suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=FITTING))
+    def ask(case: Any) -> None:
+        case.body = {**case.body, "image": picture, "study_id": ""}
+        answer = case.call_and_validate(excluded_checks=[positive_data_acceptance])
+        if answer.status_code == 200:
+            found = {reading["disease"]: reading["probability"] for reading in answer.json()["readout"]}
+            assert 0 < found["edema"] < 1
+            assert found["fracture"] is None
+            read.append(True)
+
+    ask()
+    assert read

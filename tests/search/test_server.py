@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -255,7 +255,6 @@ def test_no_address_gives_a_500(client: TestClient, row: str) -> None:
     assert "content-security-policy" in answer.headers
 
 
-@settings(max_examples=60, deadline=None)
 @given(text=st.text(max_size=60), disease=st.text(max_size=20), study=st.text(min_size=1, max_size=30))
 def test_any_characters_can_be_asked_for(client: TestClient, text: str, disease: str, study: str) -> None:
     for body in (

@@ -31,15 +31,18 @@ ASK = b"GET /api/about HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:
     await receive()
-    await asyncio.sleep(0.5 if scope["path"] == "/api/slow" else 0)
+    if scope["path"] == "/api/slow":
+        sys.stdout.write("slow\n")
+        sys.stdout.flush()
+        await asyncio.sleep(0.5)
     body = b'{"ok": true}'
     head = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": head})
     await send({"type": "http.response.body", "body": body})
 
 
-def guarded() -> Guard:
-    return Guard(Admission(answer, limits=Limits(stall=0.3)), token=None, observe=lambda *_: None)
+def guarded(stall: float = 0.3) -> Guard:
+    return Guard(Admission(answer, limits=Limits(stall=stall)), token=None, observe=lambda *_: None)
 
 
 @contextmanager
@@ -64,15 +67,20 @@ def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=10)
 
 
-def ask(port: int, content: bytes = ASK) -> bytes:
+def answer_on(client: socket.socket, content: bytes = ASK) -> bytes:
     """Everything that is answered until the server ends the connection or its first answer is complete."""
+    client.sendall(content)
+    received = b""
+    with suppress(ConnectionResetError):  # how a close looks where bytes were left unread
+        while b'{"' not in received and (part := client.recv(65536)):
+            received += part
+    return received
+
+
+def ask(port: int, content: bytes = ASK) -> bytes:
+    """`answer_on` a connection of its own."""
     with closing(connect(port)) as client:
-        client.sendall(content)
-        received = b""
-        with suppress(ConnectionResetError):  # how a close looks where bytes were left unread
-            while b'{"' not in received and (part := client.recv(65536)):
-                received += part
-        return received
+        return answer_on(client, content)
 
 
 def is_closed(client: socket.socket) -> bool:
@@ -88,30 +96,33 @@ def is_closed(client: socket.socket) -> bool:
 
 
 def test_connections_that_send_no_head_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "HEAD_TIMEOUT", 0.3)
     with serve() as port:
-        silent, half, second_half = connect(port), connect(port), connect(port)
-        half.sendall(b"POST /api/search HTTP/1.1\r\nHost: 127")
-        second_half.sendall(ASK)
-        assert second_half.recv(65536).startswith(b"HTTP/1.1 200")
-        second_half.sendall(b"GET / HT")  # kept alive, then half a head
-        dripping = connect(port)
-        for byte in b"GET / HTTP/1.1\r\nX-Slow: 12345678901234567890":
-            try:
+        second_half = connect(port)
+        assert answer_on(second_half).startswith(b"HTTP/1.1 200")
+        monkeypatch.setattr(serving, "HEAD_TIMEOUT", 0.3)
+        silent, half, dripping = connect(port), connect(port), connect(port)
+        # By now they may have been ended: then sending fails.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            second_half.sendall(b"GET / HT")  # kept alive, then half a head
+        with suppress(BrokenPipeError, ConnectionResetError):
+            half.sendall(b"POST /api/search HTTP/1.1\r\nHost: 127")
+        with suppress(BrokenPipeError, ConnectionResetError):
+            for byte in b"GET / HTTP/1.1\r\nX-Slow: 12345678901234567890":
                 dripping.sendall(bytes([byte]))
-            except (BrokenPipeError, ConnectionResetError):
-                break
-            time.sleep(0.02)
+                time.sleep(0.02)
         for client in (silent, half, second_half, dripping):
             with closing(client):
                 assert is_closed(client)
+        monkeypatch.undo()
         assert ask(port).startswith(b"HTTP/1.1 200")
 
 
 def test_an_answer_that_takes_longer_than_a_head_may_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "HEAD_TIMEOUT", 0.2)
     with serve() as port:
-        assert ask(port, ASK.replace(b"/api/about", b"/api/slow")).startswith(b"HTTP/1.1 200")
+        # A busy machine may send a head too late; an answer that is cut off is cut off every time.
+        answers = (ask(port, ASK.replace(b"/api/about", b"/api/slow")) for _ in range(10))
+        assert any(answer.startswith(b"HTTP/1.1 200") for answer in answers)
 
 
 def test_idle_and_half_sent_connections_block_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +185,8 @@ sys.path.insert(0, {folder!r})
 from test_serving import bind, guarded, serving
 bound = bind("127.0.0.1", 0)
 print(bound.getsockname()[1], flush=True)
-serving.run_server(guarded(), bound)
+serving.HEAD_TIMEOUT = 1000
+serving.run_server(guarded(stall=1000), bound)
 print("ended", flush=True)
 """
 
@@ -197,11 +209,52 @@ def test_sigterm_ends_the_server_though_an_upload_stalls() -> None:
             stalled.sendall(b"POST /api/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\npatient 4711")
             half.sendall(b"GET / HT")
             busy.sendall(ASK.replace(b"/api/about", b"/api/slow"))
-            time.sleep(0.1)
-            clock = time.monotonic()
+            assert process.stdout.readline() == "slow\n"
             process.send_signal(signal.SIGTERM)
             assert busy.recv(65536).startswith(b"HTTP/1.1 200")  # what was being answered is answered
-            process.wait(timeout=10)
-            assert time.monotonic() - clock < 10
+            process.wait(timeout=60)
         said = process.stderr.read()
         assert not re.search("4711|Traceback", said), said
+
+
+def test_answers_do_not_wait_for_their_first_packet(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    made = serving.Connection.connection_made
+
+    def watched(self: serving.Connection, transport: Any) -> None:
+        made(self, transport)
+        seen.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(serving.Connection, "connection_made", watched)
+    with serve() as port, socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(ASK)
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+    assert seen == [1]
+
+
+def test_several_processes_share_a_port() -> None:
+    with closing(bind("127.0.0.1", 0, shared=True, listen=False)) as reserved:
+        port = reserved.getsockname()[1]
+        with (
+            closing(bind("127.0.0.1", port, shared=True)) as one,
+            closing(bind("127.0.0.1", port, shared=True)) as two,
+        ):
+            assert one.getsockname() == two.getsockname()
+            with socket.create_connection(("127.0.0.1", port)):
+                pass
+        with pytest.raises(ConfigError, match="cannot listen"):
+            bind("127.0.0.1", port)
+
+
+def test_the_server_ends_with_the_first_of_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    script = "import os, sys, time; os.environ['MEDTRIM_SHARED_PORT'] == '81' or sys.exit(3); time.sleep(0.3)"
+    try:
+        with pytest.raises(ConfigError, match="a process of the server has ended"):
+            serving.run_workers(2, 81, [sys.executable, "-c", script])
+    finally:
+        signal.signal(signal.SIGINT, handlers[0])
+        signal.signal(signal.SIGTERM, handlers[1])
+    monkeypatch.setenv(serving.PORT_VARIABLE, "81")
+    monkeypatch.setattr(serving, "end_with_parent", lambda: None)
+    assert (serving.worker_port(), serving.worker_port()) == (81, 0)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medtrim.errors import ConfigError
@@ -14,7 +14,6 @@ def plan(patients, **options):
     return ShuffledPlan(np.asarray(patients, dtype=np.int64), **options)
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     patients=st.lists(st.integers(0, 30), min_size=1, max_size=80),
     size=st.integers(1, 6),

@@ -41,7 +41,7 @@ def tables(corpus_folder, tmp_path):
 
 @pytest.fixture
 def studies(corpus_folder):
-    return read_studies(corpus_folder / "studies.parquet")
+    return list(read_studies(corpus_folder / "studies.parquet"))
 
 
 def read(config):
@@ -52,7 +52,7 @@ def test_rows_line_up(recipe, corpus_folder):
     corpus = read(recipe({"data": {"triplets": corpus_folder / "triplets.parquet"}}))
     ids = [s.study_id for s in corpus.studies]
     assert list(corpus.encoded.study_ids) == ids
-    assert [corpus.cache.entries[r].study_id for r in corpus.image_rows] == ids
+    assert [corpus.cache.study_ids[r] for r in corpus.image_rows] == ids
     assert corpus.triplets[0].tolist() == [0, 6, 7]
     assert corpus.patients[0] == corpus.patients[40]
     assert len(np.unique(corpus.patients)) == 40

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import subprocess
 import sys
 
@@ -15,36 +13,34 @@ from medtrim.training import read_metrics, train
 from medtrim.training.record import plain_config
 from medtrim.types.yamlfile import dump_yaml
 
+# Imports once, opens the store where the ranks meet on a free port, and forks them.
 CODE = """
-import sys
+import os, sys, traceback
+from torch.distributed import TCPStore
 from medtrim.training import load_config, train
-train(load_config(sys.argv[1]), resume=len(sys.argv) > 2)
+
+path, count, resume = sys.argv[1], int(sys.argv[2]), len(sys.argv) > 3
+store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+ranks = []
+for rank in range(count):
+    ranks.append(os.fork())
+    if not ranks[-1]:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
+        try:
+            train(load_config(path), resume=resume)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+sys.exit(any([os.waitpid(rank, 0)[1] for rank in ranks]))
 """
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def run_ranks(path, *words, count=2):
-    port = str(free_port())
-    processes = []
-    for rank in range(count):
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": str(count),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-        }
-        command = [sys.executable, "-c", CODE, str(path), *words]
-        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    errors = [p.communicate(timeout=300)[1] for p in processes]
-    assert [p.returncode for p in processes] == [0] * count, "\n".join(errors)
+    command = [sys.executable, "-c", CODE, str(path), str(count), *words]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ NEEDED = {"data": {"studies": "studies.parquet"}, "out": "run"}
 def test_packaged_recipes_are_valid(name):
     extra = {"data": {"triplets": "triplets.parquet"}}
     config = build_config({"recipe": name}, NEEDED, extra)
-    assert 0 < config.optimizer.learning_rate <= 0.01
+    assert 0 < config.optimizer.learning_rate <= 0.02
 
 
 def test_the_paper_recipe_has_the_authors_numbers():

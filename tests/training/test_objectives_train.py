@@ -26,6 +26,22 @@ def test_every_objective_trains(recipe, corpus_folder, name):
     assert line["loss"] == pytest.approx(sum(terms), rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["gloria", "label-only"])
+def test_weights_that_an_objective_brings_are_of_the_seed(recipe, name):
+    """Regions of GLoRIA have a projection of their own, label-only a classifier."""
+    layers = {"objective": {"name": name}}
+    drawn = []
+    for seed, before in ((0, 1), (0, 2), (5, 1)):
+        torch.manual_seed(before)
+        state = prepare_run(recipe(layers, {"seed": seed}), pool=False).module.state_dict()
+        assert torch.initial_seed() == before
+        drawn.append({k: v for k, v in state.items() if not k.startswith("encoder.")})
+    assert drawn[0], "there are weights to compare"
+    for key, value in drawn[0].items():
+        torch.testing.assert_close(value, drawn[1][key], rtol=0, atol=0)
+    assert any(not torch.equal(value, drawn[2][key]) for key, value in drawn[0].items())
+
+
 def weights_after(recipe, tmp_path, name, *layers):
     out = tmp_path / name
     # AdamW divides a gradient by its own size: with the usual 1e-8 the rounding of a tiny one becomes a step.

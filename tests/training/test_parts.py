@@ -14,6 +14,7 @@ from transformers import ViTConfig, ViTModel
 
 from medtrim.errors import ConfigError
 from medtrim.models import load_checkpoint, save_checkpoint
+from medtrim.models.tokenizer import train_wordpiece
 from medtrim.training import read_metrics, train
 from medtrim.training.callbacks import MovingAverage
 from medtrim.training.collate import Rank, tokenize
@@ -139,6 +140,21 @@ def test_tokens_are_those_of_the_tokenizer(recipe):
     expected = run.bundle.tokenizer(texts[:5], truncation=True, max_length=12, padding=True, return_tensors="np")
     width = int(table.lengths[:5].max())
     assert np.array_equal(table.batch(np.arange(5), width=width).numpy(), expected["input_ids"])
+
+
+def test_tokens_by_piece_are_those_of_the_whole_text():
+    rng = np.random.default_rng(0)
+    known = ["small left effusion.", "no acute disease; heart size normal"]
+    letters = [*"ab c\t\n\r\f\v\xa0.é\u0301中-, Σς12", "[SEP]", "[MASK]"]
+    odd = ["".join(rng.choice(letters, size=rng.integers(0, 60))) for _ in range(200)]
+    texts = [*known, *odd, "", " ", "x" * 150]
+    tokenizer = train_wordpiece([*known, *odd[:100]], vocab_size=60, max_tokens=64)
+    for limit in (3, 9, 64):
+        table = tokenize(texts, tokenizer, max_tokens=limit)
+        expected = tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
+        assert np.array_equal(table.flat, np.concatenate(expected))
+        assert table.lengths.tolist() == [len(ids) for ids in expected]
+    assert len(tokenize([], tokenizer, max_tokens=9).lengths) == 0
 
 
 def test_a_batch_marks_words_apart_from_padding_and_special_tokens(recipe):

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from transformers import VisionTextDualEncoderModel
 
 from medtrim.errors import ConfigError
-from medtrim.models import read_facts
+from medtrim.models import load_checkpoint, read_facts
+from medtrim.search.encoder import QueryEncoder
 from medtrim.training import read_metrics, train
 
 
@@ -37,6 +38,26 @@ def test_a_run_from_tables_to_a_plain_checkpoint(recipe):
     assert terms == ["loss/image_text", "loss/text_image", "loss/image_image", "loss/text_text"]
     assert logged[-1]["loss"] == pytest.approx(sum(logged[-1][k] for k in terms), rel=1e-5)
     assert logged[-1]["epoch"] == pytest.approx(6 * 12 / 48)
+
+
+@pytest.mark.parametrize("objective", ["medtrim", "convirt"])  # one text a study, and two
+def test_a_checkpoint_remembers_that_its_texts_are_findings(recipe, objective):
+    config = recipe({"model": {"reads": "findings"}, "objective": {"name": objective}, "steps": 1})
+    bundle = load_checkpoint(train(config).checkpoint)
+    assert bundle.reads == "findings"
+    assert "heart" not in bundle.tokenizer.get_vocab(), "the reports' own words are not learned"
+    encoder = QueryEncoder(bundle)
+    one, two, other = encoder.texts(["A left effusion is seen.", "left pleural effusion", "Right pneumothorax."])
+    assert (one == two).all()
+    assert (one != other).any()
+    assert not encoder.is_cut("A left effusion is seen. " * 40)
+
+
+def test_the_number_of_threads_is_what_it_was_before(recipe):
+    before, meanwhile = torch.get_num_threads(), []
+    config = recipe({"threads": before + 1, "steps": 1})
+    train(config, progress=lambda *_: meanwhile.append(torch.get_num_threads()))
+    assert (meanwhile, torch.get_num_threads()) == ([before + 1], before)
 
 
 def test_bf16_on_the_cpu_trains_float32_weights(recipe):

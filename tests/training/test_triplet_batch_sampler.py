@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import cycle
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medtrim.training.triplet_batches import TripletBatchSampler
@@ -83,7 +83,6 @@ class PlainDealer:
         return None
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     count=st.integers(1, 60),
     studies=st.integers(14, 40),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -15,7 +15,6 @@ def plain_within(triplets, rows):
     return sorted(inside)
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     triplets=arrays(np.int64, st.tuples(st.integers(1, 60), st.just(3)), elements=st.integers(0, 11)),
     rows=st.lists(st.integers(0, 11), unique=True, min_size=1, max_size=12),

@@ -21,4 +21,4 @@ def test_a_worker_ends_when_its_parent_is_killed() -> None:
         assert parent.stdout.readline() == "working\n"
         parent.send_signal(signal.SIGKILL)
         # The worker holds the pipe as well: it is read to its end once both are gone.
-        assert parent.communicate(timeout=30)[0] == ""
+        assert parent.communicate(timeout=100)[0] == ""

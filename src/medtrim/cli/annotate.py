@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medtrim.cli.console import lock_outputs, progress_bar, report_rejects, say, warn
+from medtrim.types.processes import Engine
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 
 # Share of known words below which a report is taken to be in another language.
 FOREIGN = 0.4
-
-
-class Engine(StrEnum):
-    """What runs the annotation."""
-
-    process = "process"
-    ray = "ray"
 
 
 def register(app: typer.Typer) -> None:
@@ -174,7 +167,7 @@ def _compare(ours: Path, theirs: Path, reports: Path, page: Path | None) -> None
         say(f"page → {page} (it quotes reports)")
 
 
-def _comparable(ours: list[Annotation], theirs: Path) -> tuple[list[Annotation], list[Annotation]]:
+def _comparable(ours: Sequence[Annotation], theirs: Path) -> tuple[Sequence[Annotation], Sequence[Annotation]]:
     """Our annotations and those at `theirs`: an annotations table, or labels, which say less of a study."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -46,7 +46,10 @@ def warn(text: str, *, label: str = "", style: str = "yellow") -> None:
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[ProgressCall]:
-    """A live bar on standard error; yields the `(done, total)` call that library functions take."""
+    """A live bar on standard error; yields the `(done, total)` call that library functions take.
+
+    Where nothing was to be done, and so nothing counted, no bar is left behind.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -72,6 +75,8 @@ def progress_bar(description: str) -> Iterator[ProgressCall]:
             bar.update(task, completed=done, total=total or None)
 
         yield update
+        if bar.tasks[task].total is None:
+            bar.update(task, visible=False)
 
 
 def lock_outputs(context: typer.Context, path: Path, *companions: Path) -> None:

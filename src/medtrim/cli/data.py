@@ -11,6 +11,7 @@ from rich.text import Text
 
 from medtrim.cli.console import out, progress_bar, report_rejects, say, warn
 from medtrim.errors import ConfigError
+from medtrim.types.processes import Engine
 
 data_app = typer.Typer(help="Bring a corpus in: studies table, image cache.", no_args_is_help=True)
 # Reasons for rejects that `data import` prints; the table has them all.
@@ -171,7 +172,10 @@ def cache(
     ] = "pad",
     equalize: Annotated[bool, typer.Option("--equalize", help="Equalise the histogram.")] = False,
     every_image: Annotated[bool, typer.Option(help="All images of a study, not only the first.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads, or Ray actors; all cores by default.")
+    ] = None,
+    engine: Annotated[Engine, typer.Option(help="This machine, or Ray Data (medtrim[ray]).")] = Engine.process,
     strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
 ) -> None:
     """Decode images once into a memory-mapped cache; run again to add studies or to go on after a break."""
@@ -192,6 +196,7 @@ def cache(
             equalize=equalize,
             every_image=every_image,
             workers=workers,
+            engine=engine,
             progress=progress,
         )
     rejects = folder / "rejects.parquet"

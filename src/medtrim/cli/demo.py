@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.markup import escape
 
-from medtrim.cli.console import out, progress_bar
+from medtrim.cli.console import out, progress_bar, say
 from medtrim.cli.suite_progress import report_failures, suite_progress
 from medtrim.errors import ConfigError
 
@@ -91,9 +91,13 @@ def run(
         str, typer.Option(help="Shares by patient for studies without a split.")
     ] = "train=0.7,val=0.1,test=0.2",
     methods: Methods = DEFAULT_METHODS,
-    recipe: Annotated[str, typer.Option(help="Training recipe: tiny-cpu, paper, single-gpu, or a YAML file.")] = (
-        "tiny-cpu"
-    ),
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Training recipe: pretrained-cpu, tiny-cpu, paper, single-gpu, or a YAML file. Without it "
+            "pretrained-cpu for a table of under 20,000 studies, where the extra `encoders` is installed."
+        ),
+    ] = None,
     settings: Settings = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps of each method.")] = None,
     epochs: Annotated[
@@ -111,9 +115,14 @@ def run(
     strict: Annotated[bool, typer.Option(help="Exit with an error if any record was rejected.")] = False,
 ) -> None:
     """The same way on your own studies: read, annotate, mine, train, compare, report."""
-    from medtrim.experiments.demo import DemoOptions
+    from medtrim.experiments.demo import DemoOptions, default_recipe
     from medtrim.experiments.schema import DataSection
 
+    if not studies.exists():
+        raise ConfigError(f"{studies} does not exist")
+    if recipe is None:
+        recipe, reason = default_recipe(studies, encoding=encoding)
+        say(f"recipe {recipe}: {reason}")
     data = _section(
         DataSection,
         name=studies.name,
@@ -139,8 +148,6 @@ def run(
         save_every=save_every,
         jobs=jobs,
     )
-    if not studies.exists():
-        raise ConfigError(f"{studies} does not exist")
     results = _run_and_report(options, output, fresh=fresh)
     if strict and results.facts["corpus"]["rejects"]:
         raise typer.Exit(1)

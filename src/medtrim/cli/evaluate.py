@@ -12,6 +12,7 @@ import typer
 from medtrim.cli import devices
 from medtrim.cli.console import lock_outputs, out, progress_bar, report_rejects, say, warn
 from medtrim.cli.evaluation_input import Truth, read_input, read_truth
+from medtrim.types.processes import Engine
 
 if TYPE_CHECKING:
     from medtrim.evaluation import EvaluationOptions, EvaluationResult, Figure
@@ -63,8 +64,18 @@ def evaluate(
     merge_reports: Annotated[
         bool, typer.Option(help="In instance retrieval, count reports with identical text as one.")
     ] = False,
+    prior: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="How much the frequency of a reading counts where images look for reports; 0 is off."
+        ),
+    ] = 0.0,
     batch_size: Annotated[int, typer.Option(min=1, help="Studies encoded at once.")] = 64,
     device: Annotated[str, typer.Option(help=devices.HELP)] = devices.AUTO,
+    engine: Annotated[
+        Engine, typer.Option(help="Who embeds: this process, or Ray Data (medtrim[ray]).")
+    ] = Engine.process,
+    workers: Annotated[int, typer.Option(min=1, help="Ray actors, with --engine ray.")] = 1,
     strict: Annotated[bool, typer.Option(help="Exit with an error if a study was left out.")] = False,
 ) -> None:
     """Evaluate a checkpoint: retrieval in four directions, zero-shot and linear-probe classification.
@@ -91,6 +102,7 @@ def evaluate(
         probes=probes,
         zero_shot=zero_shot,
         merge_reports=merge_reports,
+        prior=prior,
         batch_size=batch_size,
         contradictions=truth.contradictions,
     )
@@ -102,7 +114,8 @@ def evaluate(
         if studies is None:
             raise ConfigError("a checkpoint needs --studies, the table of what to embed")
         found = _of_checkpoint(name, studies, truth, splits, options, method or Path(name).name,
-                               cache=cache, prompts=prompts, device=place)  # fmt: skip
+                               cache=cache, prompts=prompts, device=place, engine=engine,
+                               workers=workers)  # fmt: skip
     write_evaluation(found.result, output)
     path = output / "rejects.parquet"
     path.unlink(missing_ok=True)
@@ -141,6 +154,8 @@ def _of_checkpoint(
     cache: Path | None,
     prompts: Path | None,
     device: str,
+    engine: Engine,
+    workers: int,
 ) -> Evaluated:
     from medtrim.data import ImageCache
     from medtrim.evaluation import evaluate as run
@@ -163,6 +178,8 @@ def _of_checkpoint(
             tune_split=splits.tune,
             options=options,
             prompts=load_prompts(prompts),
+            engine=engine,
+            workers=workers,
             progress=progress,
         )
     return Evaluated(result, (*read.rejects, *(result.embeddings.rejects if result.embeddings else ())))
@@ -218,7 +235,7 @@ def compare(
         write_comparison(differences, output, first=one, second=two)
     names = map(escape, (one.method, two.method))
     table = Table("", "metric", *names, "difference", "95 % interval", "p, Holm", "", title_justify="left")
-    shown = [d for d in differences if (d.metric in HEADLINE and d.queries == "abnormal") or d.label == "macro"]
+    shown = [d for d in differences if (d.metric in HEADLINE and d.queries == "all") or d.label == "macro"]
     for d, decision in zip(shown, decide(shown), strict=True):
         name = d.metric if d.task == "retrieval" else f"{d.task} {d.metric}"
         p = decision.p_corrected
@@ -250,7 +267,7 @@ def with_interval(figure: Figure) -> str:
 
 
 def _show(result: EvaluationResult) -> None:
-    """The headline figures: abnormal queries by direction, then the classification means."""
+    """The headline figures: all queries by direction, then the classification means."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Column, Table
 
@@ -258,9 +275,9 @@ def _show(result: EvaluationResult) -> None:
     facts = result.facts
     say(f"{facts['studies']} studies of {facts['patients']} patients, {facts['normal']} of them normal")
     # The interval has a line of its own, so that nothing is cut in a terminal of 80 columns.
-    table = Table(Column("abnormal, %", no_wrap=True), "n", *directions, box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(Column("all queries, %", no_wrap=True), "n", *directions, box=SIMPLE_HEAD, padding=0)
     for metric in HEADLINE:
-        found = [f for f in result.figures if f.metric == metric and f.queries == "abnormal"]
+        found = [f for f in result.figures if f.metric == metric and f.queries == "all"]
         cells = {f.direction: with_interval(f).replace(" ", "\n") for f in found}
         table.add_row(metric, str(max((f.n for f in found), default=0)), *(cells.get(d, "–") for d in directions))
     out.print(table)

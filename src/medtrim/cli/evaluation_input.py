@@ -64,7 +64,7 @@ def read_truth(studies: Path | None, annotations: Path | None, column: str | Non
     if (annotations is None) == (column is None):
         raise ConfigError("say what is true: --annotations TABLE or --truth-column NAME, one of the two")
     if annotations is not None:
-        return Truth(read_annotations(annotations), contradictions_of_table(annotations))
+        return Truth(read_annotations(annotations, mentions=False), contradictions_of_table(annotations))
     if studies is None:
         raise ConfigError("--truth-column needs --studies, the table that has the column")
     return Truth(annotations_of_column(studies, str(column)), DEFAULT_CONTRADICTIONS)

@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 SuiteArgument = Annotated[
     str,
     typer.Argument(
-        help="YAML file, or a packaged suite: demo, quick, readme, tuning, controls, pretrained, sensitivity, full."
+        help="YAML file, or a packaged suite: demo, quick, readme, unseen, controls, steps, errors, tuning …"
     ),
 ]
 ScaleOption = Annotated[str, typer.Option(help="A scale of the suite, such as gpu.")]
@@ -103,26 +103,15 @@ def plan(suite: SuiteArgument, scale: ScaleOption = "") -> None:
 def table(
     folder: Annotated[Path, typer.Argument(help="Folder of a suite that has run.")],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the main table as Markdown.")] = False,
-    into: Annotated[
-        Path | None, typer.Option(help="Put the summary between the results markers of this file, a README say.")
-    ] = None,
-    docs: Annotated[Path | None, typer.Option(help="Put the suite's section into this page.")] = None,
 ) -> None:
-    """Show the main table of a finished suite, or write it where it belongs."""
-    from medtrim.experiments.report.docs_page import write_docs_section
-    from medtrim.experiments.report.markdown import insert_into, main_table, summary
+    """Show the main table of a finished suite."""
+    from medtrim.experiments.report.markdown import main_table
     from medtrim.experiments.results import read_results
 
     results = read_results(folder)
-    if into is not None:
-        insert_into(into, summary(results))
-        out.print(f"→ {into}")
-    if docs is not None:
-        write_docs_section(results, docs)
-        out.print(f"→ {docs}")
     if markdown:
         out.print(main_table(results), markup=False, soft_wrap=True)
-    elif into is None and docs is None:
+    else:
         _show(results)
 
 
@@ -163,7 +152,7 @@ def manifest(
     write_manifest(made, output)
     for name, count in made.counts.items():
         out.print(f"  {name}: {count:,}")
-    out.print(f"{len(made.part('judged')):,} studies to evaluate → {output}")
+    out.print(f"{len(made.part('evaluated')):,} studies to evaluate → {output}")
 
 
 @experiment.command("evaluate")

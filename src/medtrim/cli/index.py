@@ -1,7 +1,8 @@
-"""`medtrim index build | add | update | delete | compact | info`: archives that can be searched."""
+"""`medtrim index build | add | update | delete | compact | calibrate | info`: archives that can be searched."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from typer.core import TyperGroup
 from medtrim.cli import devices
 from medtrim.cli.console import progress_bar, quiet_loading, report_rejects, say
 from medtrim.errors import ConfigError
+from medtrim.types.processes import Engine
 
 if TYPE_CHECKING:
     from medtrim.entities import Ontology
@@ -28,6 +30,8 @@ ImageRoot = Annotated[
 Split = Annotated[str | None, typer.Option(help="Only studies of this split.")]
 Device = Annotated[str, typer.Option(help=devices.HELP)]
 Strict = Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")]
+Who = Annotated[Engine, typer.Option("--engine", help="Who embeds: this process, or Ray Data (medtrim[ray]).")]
+Workers = Annotated[int, typer.Option(min=1, help="Ray actors, with --engine ray.")]
 
 
 class BuildByDefault(TyperGroup):
@@ -43,13 +47,14 @@ class BuildByDefault(TyperGroup):
 def register(app: typer.Typer) -> None:
     """Add `medtrim index`."""
     group = typer.Typer(
-        cls=BuildByDefault, help="Make studies searchable: build, add, update, delete, compact, info."
+        cls=BuildByDefault, help="Make studies searchable: build, add, update, delete, compact, calibrate, info."
     )
     group.command("build")(build)
     group.command("add")(add)
     group.command("update")(update)
     group.command("delete")(delete)
     group.command("compact")(compact)
+    group.command("calibrate")(calibrate)
     group.command("info")(info)
     app.add_typer(group, name="index")
 
@@ -73,14 +78,17 @@ def build(
     ] = None,
     date_column: Annotated[str, typer.Option(help="Column with the study's ISO date.")] = "",
     device: Device = devices.AUTO,
+    engine: Who = Engine.process,
+    workers: Workers = 1,
     strict: Strict = False,
 ) -> None:
     """Embed studies with a trained model and make them searchable."""
     from medtrim.entities import load_ontology
     from medtrim.search.index import build_index
+    from medtrim.search.store import local_folder
     from medtrim.types.outputs import check_output_folder, sole_writer, writing
 
-    check_output_folder(output)
+    check_output_folder(local_folder(output))
     with sole_writer(output):
         pass  # another writer is refused before reports are read; building holds the lock itself
     place = devices.choose_device(device)
@@ -106,6 +114,8 @@ def build(
             columns=tuple(column or ()),
             date_column=date_column,
             device=place,
+            engine=engine,
+            workers=workers,
             progress=progress,
         )
     say(f"{made.studies} studies → {output}")
@@ -119,10 +129,12 @@ def add(
     image_root: ImageRoot = None,
     split: Split = None,
     device: Device = devices.AUTO,
+    engine: Who = Engine.process,
+    workers: Workers = 1,
     strict: Strict = False,
 ) -> None:
     """Add studies; those that are in the index already are passed over. Run again after a kill, it goes on."""
-    _extend(index, studies, annotations, image_root, split, device, strict, replace=False)
+    _extend(index, studies, annotations, image_root, split, device, engine, workers, strict, replace=False)
 
 
 def update(
@@ -132,10 +144,12 @@ def update(
     image_root: ImageRoot = None,
     split: Split = None,
     device: Device = devices.AUTO,
+    engine: Who = Engine.process,
+    workers: Workers = 1,
     strict: Strict = False,
 ) -> None:
     """Add studies; those that are in the index already are written anew."""
-    _extend(index, studies, annotations, image_root, split, device, strict, replace=True)
+    _extend(index, studies, annotations, image_root, split, device, engine, workers, strict, replace=True)
 
 
 def delete(
@@ -166,6 +180,28 @@ def compact(index: IndexFolder) -> None:
     say(f"{before / 2**20:.1f} MiB → {_size(index) / 2**20:.1f} MiB")
 
 
+def calibrate(
+    index: IndexFolder,
+    studies: Studies,
+    annotations: Annotations = None,
+    image_root: ImageRoot = None,
+    split: Split = "val",
+    device: Device = devices.AUTO,
+) -> None:
+    """Calibrate what the model reads in pictures (disease, side, severity) on studies that it never saw."""
+    from medtrim.search.index import calibrate_index
+    from medtrim.types import DISEASES
+
+    place = devices.choose_device(device)
+    quiet_loading()
+    chosen, found, _ = _read_as(index, studies, annotations, split)
+    made = calibrate_index(index, chosen, found, root=image_root or _root(studies), device=place)
+    missing = [disease for disease in DISEASES if disease not in made["questions"]]
+    error = "too few patients to tell" if made["error"] is None else f"{made['error']:.3f}"
+    say(f"{len(made['questions'])} questions calibrated on {made['studies']} studies; expected error {error}")
+    say(f"not validated: {', '.join(missing) or 'nothing'}")
+
+
 def info(index: IndexFolder) -> None:
     """Say what is in an index: studies, model, ontology, size, recall of the approximate index."""
     from medtrim.search.store import read_facts
@@ -179,6 +215,8 @@ def info(index: IndexFolder) -> None:
     say(f"ontology     {facts['ontology_name']} {facts['ontology_version']}")
     say(f"columns      {', '.join(facts['columns']) or 'none'}")
     say(f"size         {_size(index) / 2**20:.1f} MiB, table version {facts['version']}")
+    readout = facts.get("readout")
+    say("readout      " + (f"calibrated on {readout['studies']:,} studies" if readout else "not calibrated"))
     ann = facts["ann"]
     say(
         "search       exact"
@@ -195,20 +233,18 @@ def _extend(
     image_root: Path | None,
     split: str | None,
     device: str,
+    engine: Engine,
+    workers: int,
     strict: bool,
     *,
     replace: bool,
 ) -> None:
     from medtrim.search.index import add_studies
-    from medtrim.search.searcher import stored_ontology
-    from medtrim.search.store import StudyIndex
     from medtrim.types.outputs import writing
 
     place = devices.choose_device(device)
     quiet_loading()
-    reads = stored_ontology(StudyIndex(index))
-    chosen, rejects = _read(studies, split)
-    found = _annotations(chosen, annotations, reads)
+    chosen, found, rejects = _read_as(index, studies, annotations, split)
     with writing(index, RuntimeError), progress_bar("embedding") as progress:  # Lance raises RuntimeError
         made = add_studies(
             index,
@@ -217,6 +253,8 @@ def _extend(
             root=image_root or _root(studies),
             replace=replace,
             device=place,
+            engine=engine,
+            workers=workers,
             progress=progress,
         )
     what = f", {made.removed} of them anew" if replace else f", {made.present} were there already"
@@ -224,22 +262,34 @@ def _extend(
     _tell(made, rejects, strict)
 
 
-def _read(studies: Path, split: str | None) -> tuple[list[Study], tuple[Reject, ...]]:
+def _read_as(
+    index: Path, studies: Path, annotations: Path | None, split: str | None
+) -> tuple[Sequence[Study], Sequence[Annotation], tuple[Reject, ...]]:
+    """Studies, what the index's own ontology reads in them, and what could not be read."""
+    from medtrim.search.searcher import stored_ontology
+    from medtrim.search.store import StudyIndex
+
+    reads = stored_ontology(StudyIndex(index))
+    chosen, rejects = _read(studies, split)
+    return chosen, _annotations(chosen, annotations, reads), rejects
+
+
+def _read(studies: Path, split: str | None) -> tuple[Sequence[Study], tuple[Reject, ...]]:
     from medtrim.data import read_corpus, select_split
     from medtrim.entities import split_sections
 
     reading = read_corpus(studies, split_sections=split_sections, patients="optional", empty_reports=True)
-    return (select_split(reading.studies, split) if split else list(reading.studies)), reading.rejects
+    return (select_split(reading.studies, split) if split else reading.studies), reading.rejects
 
 
-def _annotations(studies: list[Study], annotations: Path | None, ontology: Ontology) -> list[Annotation]:
+def _annotations(studies: Sequence[Study], annotations: Path | None, ontology: Ontology) -> Sequence[Annotation]:
     from medtrim.entities import annotate_corpus
-    from medtrim.types.tables import read_annotations
+    from medtrim.types.tables import annotation_table, read_annotations
 
     if annotations is not None:
         return read_annotations(annotations)
     with progress_bar("reading reports") as progress:
-        return list(annotate_corpus(studies, ontology=ontology, progress=progress))
+        return annotation_table(annotate_corpus(studies, ontology=ontology, progress=progress))
 
 
 def _root(studies: Path) -> Path:

@@ -22,6 +22,12 @@ def phantom(
     studies: Annotated[int, typer.Option("--studies", "-n", min=1, help="How many studies.")] = 6000,
     size: Annotated[int, typer.Option(min=32, max=2048, help="Pixels along an image's edge.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    world: Annotated[
+        str,
+        typer.Option(
+            help="The generator: A (development), B (validation), C (kept for judging: choose nothing on it)."
+        ),
+    ] = "A",
     workers: Annotated[int, typer.Option(min=1, help="Processes; they change nothing but the time.")] = 2,
 ) -> None:
     """Draw chest radiographs with known findings and write a report for each."""
@@ -33,6 +39,6 @@ def phantom(
     lock_outputs(context, output)
     start = time.perf_counter()
     with progress_bar("drawing") as progress:
-        make_corpus(studies, output, seed=seed, size=size, workers=workers, progress=progress)
+        make_corpus(studies, output, seed=seed, size=size, world=world, workers=workers, progress=progress)
     seconds = time.perf_counter() - start
     say(f"{studies} studies in {seconds:.1f} s ({studies / seconds:.0f}/s) → {output / 'studies.parquet'}")

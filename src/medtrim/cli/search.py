@@ -102,7 +102,7 @@ def search(
     searcher = Searcher.open(StudyIndex(index), device=devices.choose_device(device), ontology=read_by)
     result = searcher.search(query)
     if as_json:
-        out.print(json.dumps(Answer.of(result).model_dump(), ensure_ascii=True), markup=False, soft_wrap=True)
+        out.print(json.dumps(json.loads(Answer.of(result).json()), ensure_ascii=True), markup=False, soft_wrap=True)
     else:
         _show(result)
 

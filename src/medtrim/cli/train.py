@@ -1,4 +1,4 @@
-"""`medtrim train`: align a dual encoder with a corpus."""
+"""`medtrim train`: align a dual encoder with a corpus; `medtrim doctor`: is this machine ready for it?"""
 
 from __future__ import annotations
 
@@ -9,26 +9,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from rich.markup import escape
 
-from medtrim.cli.console import err, lock_outputs, out, progress_bar, report_rejects, say, warn
+from medtrim.cli.console import err, lock_outputs, out, printable, progress_bar, report_rejects, say, warn
 
 if TYPE_CHECKING:
     from medtrim.training import TrainConfig, TrainResult
     from medtrim.training.load import CheckedConfig
-    from medtrim.training.preflight import DryRun
+    from medtrim.training.preflight import Check
     from medtrim.types.tables import Progress
 
 
+_MARKS = {"good": "[green]✓[/green]", "note": "[yellow]![/yellow]", "bad": "[red]✗[/red]"}
+
+
 def register(app: typer.Typer) -> None:
-    """Add `medtrim train`."""
+    """Add `medtrim train` and `medtrim doctor`."""
     app.command("train")(train)
+    app.command("doctor")(doctor)
 
 
 def train(
     context: typer.Context,
     config: Annotated[Path | None, typer.Argument(help="Recipe (YAML); flags override it.")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Packaged recipe to start from: tiny-cpu, paper or single-gpu.")
+        str | None,
+        typer.Option(help="Packaged recipe to start from: tiny-cpu, pretrained-cpu, paper or single-gpu."),
     ] = None,
     studies: Annotated[Path | None, typer.Option(help="Studies table (Parquet, CSV, JSONL).")] = None,
     annotations: Annotated[Path | None, typer.Option(help="Annotations table of `medtrim annotate`.")] = None,
@@ -97,19 +103,22 @@ def train(
 
 def _dry_run(checked: CheckedConfig) -> None:
     from medtrim.errors import MedTrimError
+    from medtrim.training.corpus import CorpusTables
     from medtrim.training.preflight import dry_run, find_problems
 
     config, problems = checked.config, list(checked.problems)
-    if config is not None:
-        problems += find_problems(config, missing=checked.missing, dropped=checked.dropped)
-    if config is None or problems:
+    if config is None:
+        _refuse(problems)
+    tables = CorpusTables(config)
+    problems += find_problems(config, missing=checked.missing, dropped=checked.dropped, tables=tables)
+    if problems:
         _refuse(problems)
     try:
         with progress_bar("images") as images:
-            found = dry_run(config, progress=images)
+            found = dry_run(config, tables=tables, progress=images)
     except MedTrimError as error:
         _refuse([str(error)])
-    _show(config, found)
+    show_checks(found.checks)
 
 
 def _refuse(problems: Iterable[str]) -> NoReturn:
@@ -118,49 +127,34 @@ def _refuse(problems: Iterable[str]) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _show(config: TrainConfig, found: DryRun) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    rows = {
-        "training studies": f"{found.studies:,} of {found.patients:,} patients",
-        "evaluation studies": f"{found.evaluation:,}",
-        "records that cannot be used": f"{found.rejects:,}",
-        "normal studies": _normals(found.normal, config.batch.normals),
-        "triplets": f"{found.triplets:,} ({found.triplets_left_out:,} left out)",
-        "tokens a report": "median {} · 90 % {} · 99 % {} · longest {}".format(*found.token_quantiles),
-        "objective": config.objective.name,
-        "parameters": f"{found.parameters:,}, {found.trainable:,} trained",
-        "steps": f"{found.steps:,}, {config.batch.accumulate} × {found.batch_size} studies each",
-        "epochs": f"{found.epochs:.1f}",
-        "memory": f"{_mib(found.state_bytes)} weights and optimiser + {_mib(found.activation_bytes)} activations",
-        "output": str(config.out),
-    }
-    table = Table(show_header=False, box=None)
-    for name, value in rows.items():
-        table.add_row(name, escape(value))
-    out.print(table)
-    for warning in found.warnings:
-        warn(warning, label="note:")
+def show_checks(checks: Iterable[Check]) -> int:
+    """Print a line for each of `checks` as it comes; returns how many are bad."""
+    bad = 0
+    for check in checks:
+        out.print(f"{_MARKS[check.state]} {escape(printable(f'{check.name}: {check.seen}'))}", soft_wrap=True)
+        bad += check.state == "bad"
+    return bad
 
 
-def _normals(share: float | None, dealt: float) -> str:
-    """Share of the studies in which the score sees no disease, and how many of them an epoch takes."""
-    if share is None:
-        return "unknown"
-    return f"{share:.0%}" + (f", of which an epoch takes {dealt:.0%}" if dealt < 1 else "")
+def doctor(
+    studies: Annotated[Path | None, typer.Option(help="Studies table whose report lengths to check.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Image cache to look at.")] = None,
+    model: Annotated[str | None, typer.Option(help="Preset, or folder or hub name of a checkpoint.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder that a run would write to.")] = Path(),
+    checksums: Annotated[bool, typer.Option("--checksums", help="Compare every cached image.")] = False,
+) -> None:
+    """Check versions, devices, disk, cache, and whether images and reports fit the model. Exits 1 on a fault."""
+    from medtrim.training.preflight import examine
 
-
-def _mib(count: int) -> str:
-    return f"{count / 2**20:,.0f} MiB"
+    if show_checks(examine(studies=studies, cache=cache, model=model, out=output, checksums=checksums)):
+        raise typer.Exit(1)
 
 
 def _run(context: typer.Context, config: TrainConfig, *, resume: bool) -> TrainResult:
     from medtrim.errors import ModelError
-    from medtrim.experiments.validation import make_validator
     from medtrim.training import train as run
     from medtrim.training.checkpoints import check_resumable
-    from medtrim.training.preflight import hub_problems
+    from medtrim.training.preflight import crowding, hub_problems
     from medtrim.types.outputs import check_output_folder
 
     check_output_folder(config.out)
@@ -168,11 +162,17 @@ def _run(context: typer.Context, config: TrainConfig, *, resume: bool) -> TrainR
     first = os.environ.get("RANK", "0") == "0"
     if first:
         lock_outputs(context, config.out)
+        if crowded := crowding(config.threads):
+            warn(crowded)
     if resume:
         check_resumable(config)
     if absent := hub_problems(config):
         raise ModelError("; ".join(absent))
-    evaluate = make_validator(config) if config.evaluation.every else None
+    evaluate = None
+    if config.evaluation.every:
+        from medtrim.experiments.validation import make_validator  # a training without it loads no evaluation
+
+        evaluate = make_validator(config)
     if not first:
         return run(config, resume=resume, evaluate=evaluate)
     shown: dict[str, str] = {"note": ""}

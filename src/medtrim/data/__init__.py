@@ -6,7 +6,7 @@ from medtrim.data.corpus import LAYOUTS, Layout, read_corpus
 from medtrim.data.images import fit_square, load_image, load_square
 from medtrim.data.limits import ImageLimits
 from medtrim.data.raw import CorpusReading
-from medtrim.data.splits import SPLITS, assign_splits, check_patient_overlap, select_split
+from medtrim.data.splits import SPLITS, assign_folds, assign_splits, check_patient_overlap, select_split
 
 __all__ = [
     "LAYOUTS",
@@ -16,6 +16,7 @@ __all__ = [
     "ImageCheck",
     "ImageLimits",
     "Layout",
+    "assign_folds",
     "assign_splits",
     "check_images",
     "check_patient_overlap",

@@ -5,18 +5,22 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from medtrim.data.cache_build import update_cache
-from medtrim.data.cache_index import PIXELS_NAME, CacheEntry, CacheFormat, read_index
+from medtrim.data.cache_index import PIXELS_NAME, CacheEntry, CacheFormat, entries_of, read_index
 from medtrim.data.images import Fit
 from medtrim.errors import TableError
 from medtrim.types import Reject, Study
-from medtrim.types.tables import Progress, no_progress
+from medtrim.types.processes import Engine
+from medtrim.types.tables import Progress, no_progress, shown_ids
 
 
 def default_cache_path(studies: Path | str, size: int) -> Path:
@@ -41,9 +45,8 @@ class ImageCache:
         found = read_index(self.path)
         if found is None:
             raise TableError(f"no image cache in {self.path}; make one with: medtrim data cache")
-        self.format: CacheFormat = found[0]
-        self.entries: tuple[CacheEntry, ...] = tuple(found[1])
-        self._rows = {entry.key: entry.row for entry in self.entries}
+        self.format: CacheFormat
+        self.format, self._index = found
         self._pixels = self._map()
 
     @property
@@ -54,13 +57,38 @@ class ImageCache:
     @property
     def study_ids(self) -> tuple[str, ...]:
         """The cached studies, in the order they were added."""
-        return tuple(entry.study_id for entry in self.entries if entry.position == 0)
+        return tuple(self._first["study_id"].to_pylist())
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self._index)
+
+    def entries(self) -> Iterator[CacheEntry]:
+        """What is known of each image, in the order they were added."""
+        return entries_of(self._index)
 
     def __contains__(self, study_id: object) -> bool:
-        return (study_id, 0) in self._rows
+        return study_id in self._held
+
+    def holds(self, study_ids: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether each study's first image is cached [N]."""
+        found = pc.is_in(pa.array(study_ids, pa.string()), self._first["study_id"].combine_chunks())
+        return np.asarray(found.to_numpy(zero_copy_only=False))
+
+    def checksums(self) -> dict[int, int]:
+        """Row → CRC-32 of its pixels."""
+        return dict(zip(self._index["row"].to_pylist(), self._index["pixel_crc32"].to_pylist(), strict=True))
+
+    @cached_property
+    def _held(self) -> frozenset[str]:
+        return frozenset(self._first["study_id"].to_pylist())
+
+    @cached_property
+    def _first(self) -> pa.Table:
+        """The entries of first images."""
+        return self._of(0)
+
+    def _of(self, position: int) -> pa.Table:
+        return self._index.filter(pc.equal(self._index["position"], position))
 
     def rows(self, study_ids: Iterable[str], *, position: int = 0) -> NDArray[np.int64]:
         """Row of each study's image number `position` [N], to index the cache with.
@@ -68,12 +96,15 @@ class ImageCache:
         Raises:
             TableError: a study is not cached; the message names the first few.
         """
-        study_ids = list(study_ids)
-        missing = [s for s in study_ids if (s, position) not in self._rows]
-        if missing:
-            shown = ", ".join(map(repr, missing[:5])) + (" …" if len(missing) > 5 else "")
-            raise TableError(f"image cache: {len(missing)} of {len(study_ids)} studies are not in it: {shown}")
-        return np.array([self._rows[s, position] for s in study_ids], dtype=np.int64)
+        wanted = pa.array(study_ids, pa.string())
+        held = self._of(position) if position else self._first
+        places = pc.index_in(wanted, held["study_id"].combine_chunks())
+        if places.null_count:
+            missing = wanted.filter(pc.is_null(places)).to_pylist()
+            raise TableError(
+                f"image cache: {len(missing)} of {len(wanted)} studies are not in it: {shown_ids(missing)}"
+            )
+        return np.asarray(held["row"].combine_chunks().take(places).to_numpy())
 
     def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
         """Pixels of a row [size size], or of an array of rows [N size size] as a copy."""
@@ -82,10 +113,10 @@ class ImageCache:
     def broken(self, *, progress: Progress = no_progress) -> list[str]:
         """Ids of studies whose cached pixels no longer have the checksum they were written with."""
         bad = []
-        for done, entry in enumerate(self.entries, start=1):
+        for done, entry in enumerate(self.entries(), start=1):
             if zlib.crc32(self._pixels[entry.row].tobytes()) != entry.pixel_crc32:
                 bad.append(entry.study_id)
-            progress(done, len(self.entries))
+            progress(done, len(self))
         return list(dict.fromkeys(bad))
 
     @classmethod
@@ -100,6 +131,7 @@ class ImageCache:
         equalize: bool = False,
         every_image: bool = False,
         workers: int | None = None,
+        engine: Engine = Engine.process,
         progress: Progress = no_progress,
     ) -> CacheBuild:
         """Make the cache in folder `path`, or bring it up to date; arguments and errors as `update_cache`."""
@@ -112,12 +144,13 @@ class ImageCache:
             equalize=equalize,
             every_image=every_image,
             workers=workers,
+            engine=engine,
             progress=progress,
         )
         return CacheBuild(cls(path), update.rejects, update.decoded, update.reused, update.changed)
 
     def _map(self) -> NDArray[np.uint8]:
-        needed = max((entry.row for entry in self.entries), default=-1) + 1
+        needed = (pc.max(self._index["row"]).as_py() if len(self) else -1) + 1
         if not needed:
             return np.zeros((0, self.size, self.size), dtype=np.uint8)
         file = self.path / PIXELS_NAME

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+import pyarrow as pa
 
 from medtrim.data.cache_index import (
     PIXELS_NAME,
+    SCHEMA,
     CacheEntry,
     CacheFormat,
     append_journal,
     drop_journal,
+    entries_of,
     read_index,
     read_journal,
     write_index,
@@ -25,9 +30,18 @@ from medtrim.data.images import FITS, Fit, decode_square, read_source, strict_de
 from medtrim.errors import ConfigError, ImageError
 from medtrim.types import Reject, Study
 from medtrim.types.outputs import check_output_folder, sole_writer, writing
+from medtrim.types.processes import Engine
+from medtrim.types.ray_map import ray_map
 from medtrim.types.tables import Progress, check_unique, no_progress
 
 _BLOCK = 256
+# Images that a Ray actor looks at in one call.
+_RAY_BLOCK = 64
+_ENTRY = pa.struct(list(SCHEMA))
+_JOBS = pa.schema([("study_id", pa.string()), ("position", pa.int32()), ("source", pa.string()), ("known", _ENTRY)])
+_OUTCOMES = pa.schema(
+    [("study_id", pa.string()), ("reason", pa.string()), ("entry", _ENTRY), ("pixels", pa.binary())]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +71,10 @@ class _Job:
     known: CacheEntry | None
 
 
+_Outcome: TypeAlias = tuple[CacheEntry, np.ndarray | None] | ImageError
+"""The entry of an image, and its pixels where they must be written; or why it cannot be used."""
+
+
 def update_cache(
     studies: Sequence[Study],
     *,
@@ -67,6 +85,7 @@ def update_cache(
     equalize: bool = False,
     every_image: bool = False,
     workers: int | None = None,
+    engine: Engine = Engine.process,
     progress: Progress = no_progress,
 ) -> CacheUpdate:
     """Decode the first image (or `every_image`) of each study into the cache in folder `path`.
@@ -79,7 +98,8 @@ def update_cache(
     Args:
         root: folder that relative image paths start from.
         size: side of the square, pixels.
-        workers: threads; the number of cores when None.
+        workers: threads, or Ray actors; the number of cores when None.
+        engine: `Engine.ray` decodes on Ray Data, whose machines must all see `root`; the rows are the same.
 
     Returns:
         `CacheUpdate`; a study without a usable image is among its rejects and not in the cache.
@@ -99,13 +119,14 @@ def update_cache(
     with sole_writer(folder), strict_decoding():
         entries, next_row = _known(folder, made)
         jobs, rejects = _jobs(studies, entries, every_image=every_image)
-        builder = _Builder(folder, Path(root), made, next_row)
-        threads = workers or os.cpu_count() or 1
+        builder = _Builder(folder, made, next_row)
+        look = _with_ray if engine is Engine.ray else _with_threads
+        outcomes = look(jobs, Looker(Path(root), made), workers or os.cpu_count() or 1)
         progress(0, len(jobs))
-        with ThreadPoolExecutor(max_workers=threads) as pool:
-            for start in range(0, len(jobs), _BLOCK):
-                builder.run(jobs[start : start + _BLOCK], pool)
-                progress(min(start + _BLOCK, len(jobs)), len(jobs))
+        for start in range(0, len(jobs), _BLOCK):
+            block = jobs[start : start + _BLOCK]
+            builder.run(block, list(islice(outcomes, len(block))))
+            progress(min(start + _BLOCK, len(jobs)), len(jobs))
         entries |= {entry.key: entry for entry in builder.done}
         for gone in builder.gone:
             entries.pop(gone, None)
@@ -122,17 +143,16 @@ def update_cache(
 class _Builder:
     """The state of one build: where the next image goes, and what became of each so far."""
 
-    def __init__(self, folder: Path, root: Path, made: CacheFormat, next_row: int) -> None:
-        self.folder, self.root, self.made, self.next_row = folder, root, made, next_row
+    def __init__(self, folder: Path, made: CacheFormat, next_row: int) -> None:
+        self.folder, self.made, self.next_row = folder, made, next_row
         self.done: list[CacheEntry] = []
         self.rejects: list[Reject] = []
         self.changed: list[str] = []
         self.gone: list[tuple[str, int]] = []
         self.decoded = 0
 
-    def run(self, jobs: Sequence[_Job], pool: ThreadPoolExecutor) -> None:
-        """Look at a block of images, write the pixels of the new ones, then note them in the journal."""
-        outcomes = list(pool.map(self._look, jobs))
+    def run(self, jobs: Sequence[_Job], outcomes: Sequence[_Outcome]) -> None:
+        """Write the pixels of a block's new images, then note them in the journal."""
         fresh: list[CacheEntry] = []
         images: list[np.ndarray] = []
         for job, outcome in zip(jobs, outcomes, strict=True):
@@ -160,7 +180,15 @@ class _Builder:
         self.next_row += len(images)
         self.decoded += len(images)
 
-    def _look(self, job: _Job) -> tuple[CacheEntry, np.ndarray | None] | ImageError:
+
+@dataclass(frozen=True, slots=True)
+class Looker:
+    """Looks at one image after the other, below a folder, for a cache of one format."""
+
+    root: Path
+    made: CacheFormat
+
+    def __call__(self, job: _Job) -> _Outcome:
         """The entry of an image, and its pixels where they must be written."""
         file = self.root / job.source
         try:
@@ -198,6 +226,49 @@ class _Builder:
         return entry, pixels
 
 
+def _with_threads(jobs: Sequence[_Job], look: Looker, workers: int) -> Iterator[_Outcome]:
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        for start in range(0, len(jobs), _BLOCK):
+            yield from pool.map(look, jobs[start : start + _BLOCK])
+
+
+def _with_ray(jobs: Sequence[_Job], look: Looker, workers: int) -> Iterator[_Outcome]:
+    blocks = (jobs[start : start + _RAY_BLOCK] for start in range(0, len(jobs), _RAY_BLOCK))
+    for table in ray_map(map(_to_table, blocks), _RayLooker, look, workers=workers):
+        for row in table.to_pylist():
+            if row["reason"] is not None:
+                yield ImageError(row["study_id"], row["reason"])
+                continue
+            pixels = row["pixels"]
+            square = None if pixels is None else np.frombuffer(pixels, np.uint8).reshape(look.made.size, -1)
+            yield CacheEntry(**row["entry"]), square
+
+
+class _RayLooker:
+    """`Looker` on tables of jobs, in a Ray actor."""
+
+    def __init__(self, look: Looker) -> None:
+        self._look = look
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        rows = []
+        with strict_decoding():
+            for job in table.to_pylist():
+                known = job.pop("known")
+                outcome = self._look(_Job(**job, known=None if known is None else CacheEntry(**known)))
+                if isinstance(outcome, ImageError):
+                    rows.append({"study_id": job["study_id"], "reason": outcome.reason})
+                else:
+                    entry, pixels = outcome
+                    content = None if pixels is None else pixels.tobytes()
+                    rows.append({"study_id": job["study_id"], "entry": asdict(entry), "pixels": content})
+        return pa.Table.from_pylist(rows, schema=_OUTCOMES)
+
+
+def _to_table(jobs: Sequence[_Job]) -> pa.Table:
+    return pa.Table.from_pylist([asdict(job) for job in jobs], schema=_JOBS)
+
+
 def _jobs(
     studies: Sequence[Study], entries: dict[tuple[str, int], CacheEntry], *, every_image: bool
 ) -> tuple[list[_Job], list[Reject]]:
@@ -224,7 +295,7 @@ def _known(folder: Path, made: CacheFormat) -> tuple[dict[tuple[str, int], Cache
     pixels = folder / PIXELS_NAME
     pixels.touch()
     complete = pixels.stat().st_size // made.size**2
-    indexed = found[1] if found else []
+    indexed = entries_of(found[1]) if found else ()
     entries = {e.key: e for e in [*indexed, *read_journal(folder)] if e.row < complete}
     return entries, complete
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from medtrim.types.tables import provenance_of, read_table, write_table
 
 PIXELS_NAME, INDEX_NAME, JOURNAL_NAME = "images.u8", "index.parquet", "journal.jsonl"
 FORMAT = 1
+_ROWS = 4096
 SCHEMA = pa.schema(
     [
         ("study_id", pa.string()),
@@ -58,8 +59,8 @@ class CacheFormat:
     equalize: bool = False
 
 
-def read_index(folder: Path) -> tuple[CacheFormat, list[CacheEntry]] | None:
-    """Format and entries of a cache, or None where there is none yet.
+def read_index(folder: Path) -> tuple[CacheFormat, pa.Table] | None:
+    """Format and entries (`SCHEMA`, a row an image) of a cache, or None where there is none yet.
 
     Raises:
         TableError: the index cannot be read or was written by something else.
@@ -75,16 +76,23 @@ def read_index(folder: Path) -> tuple[CacheFormat, list[CacheEntry]] | None:
         raise TableError(f"{path} has format {provenance.config.get('format')}, this version reads {FORMAT}")
     made = provenance.config
     found = CacheFormat(int(made["size"]), str(made["fit"]), bool(made.get("equalize", False)))
-    return found, [CacheEntry(**row) for row in table.select(SCHEMA.names).to_pylist()]
+    return found, table.select(SCHEMA.names)
+
+
+def entries_of(table: pa.Table) -> Iterator[CacheEntry]:
+    """The entries of an index's table, in its order."""
+    for batch in table.to_batches(max_chunksize=_ROWS):
+        yield from map(CacheEntry, *(column.to_pylist() for column in batch.columns))
 
 
 def write_index(folder: Path, made: CacheFormat, entries: Iterable[CacheEntry]) -> None:
     """Replace the index atomically; from now on readers see these entries."""
-    rows = [asdict(entry) for entry in entries]
+    entries = list(entries)
+    columns = [pa.array([getattr(e, field.name) for e in entries], field.type) for field in SCHEMA]
     config = {"format": FORMAT, "size": made.size, "fit": made.fit}
     config |= {"equalize": True} if made.equalize else {}
     write_table(
-        pa.Table.from_pylist(rows, schema=SCHEMA), folder / INDEX_NAME, Provenance("image-cache", config=config)
+        pa.Table.from_arrays(columns, schema=SCHEMA), folder / INDEX_NAME, Provenance("image-cache", config=config)
     )
 
 

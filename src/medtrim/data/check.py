@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from medtrim.data.images import decode, read_source, strict_decoding
 from medtrim.data.limits import DEFAULT_LIMITS, ImageLimits
-from medtrim.data.views import with_images
+from medtrim.data.views import select_images
 from medtrim.errors import ImageError
 from medtrim.types import Reject, Study
-from medtrim.types.tables import Progress, no_progress
+from medtrim.types.study_table import StudyTable
+from medtrim.types.tables import Progress, no_progress, studies_to_table
 
 _BLOCK = 256
 
@@ -22,7 +23,7 @@ _BLOCK = 256
 class ImageCheck:
     """The studies with their usable images only, and a reject for every image or study that fell out."""
 
-    studies: tuple[Study, ...]
+    studies: StudyTable
     rejects: tuple[Reject, ...]
 
 
@@ -42,21 +43,23 @@ def check_images(
         root: folder that relative image paths start from.
         workers: threads; the number of cores when None.
     """
-    kept: list[Study] = []
+    table = studies if isinstance(studies, StudyTable) else StudyTable(studies_to_table(studies))
     rejects: list[Reject] = []
     with strict_decoding(), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for start in range(0, len(studies), _BLOCK):
-            block = studies[start : start + _BLOCK]
-            outcomes = pool.map(lambda study: _problems(study, Path(root), limits), block)
-            for study, problems in zip(block, outcomes, strict=True):
-                rejects += [Reject(study.study_id, Path(i).name, reason) for i, reason in problems.items()]
-                usable = [i for i, image in enumerate(study.images) if image not in problems]
-                if usable:
-                    kept.append(study if len(usable) == len(study.images) else with_images(study, usable))
-                elif not study.images:
-                    rejects.append(Reject(study.study_id, "", "study has no image"))
-            progress(min(start + _BLOCK, len(studies)), len(studies))
-    return ImageCheck(tuple(kept), tuple(rejects))
+
+        def usable() -> Iterator[list[int] | None]:
+            for start in range(0, len(table), _BLOCK):
+                block = list(table[start : start + _BLOCK])
+                outcomes = pool.map(lambda study: _problems(study, Path(root), limits), block)
+                for study, problems in zip(block, outcomes, strict=True):
+                    rejects.extend(Reject(study.study_id, Path(i).name, why) for i, why in problems.items())
+                    if not study.images:
+                        rejects.append(Reject(study.study_id, "", "study has no image"))
+                    yield [i for i, image in enumerate(study.images) if image not in problems] or None
+                progress(min(start + _BLOCK, len(table)), len(table))
+
+        kept = select_images(table, usable())
+    return ImageCheck(kept, tuple(rejects))
 
 
 def _problems(study: Study, root: Path, limits: ImageLimits) -> dict[str, str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from medtrim.data.archive import read_archive
@@ -16,13 +19,14 @@ from medtrim.data.mimic import is_mimic, read_mimic
 from medtrim.data.openi import ARCHIVES, read_openi
 from medtrim.data.picture_store import PictureStore
 from medtrim.data.raw import CorpusReading, Patients, RawRecord, SplitSections, assemble
-from medtrim.data.rows import PARQUET, table_suffix
-from medtrim.data.table import read_table_records, tidy_labels
+from medtrim.data.rows import PARQUET, UNREAD_TABLES, table_suffix
+from medtrim.data.table import read_table_records
 from medtrim.data.text_folder import read_text_folder
-from medtrim.data.views import VIEWS, View, choose_view
+from medtrim.data.views import VIEWS, View, choose_views
 from medtrim.errors import ConfigError, TableError
-from medtrim.types import Provenance, Reject, Study, schemas
-from medtrim.types.tables import iterate_studies, read_table
+from medtrim.types import Provenance, Reject, schemas
+from medtrim.types.study_table import StudyTable
+from medtrim.types.tables import read_table
 
 Layout = str
 NO_IMAGE = "no image was found"
@@ -101,8 +105,9 @@ def read_corpus(
         notes = (described.note,) if described.note else ()
         labels_only = described.labels_only
         empty_reports = empty_reports or described.empty_reports
-    reading = assemble(records, split_sections=split_sections, patients=patients, empty_reports=empty_reports)
-    tidy_labels(reading.studies, textual=textual)
+    reading = assemble(
+        records, split_sections=split_sections, patients=patients, empty_reports=empty_reports, textual=textual
+    )
     if not reading.studies and not reading.rejects:
         raise TableError(f"{path} holds no record")
     found = _finished(reading, view, root, reports=not labels_only)
@@ -111,47 +116,39 @@ def read_corpus(
 
 def _finished(reading: CorpusReading, view: View, root: Path | None, *, reports: bool) -> CorpusReading:
     """`reading` with the images of `view`, below `root` where there is one, and what is missing from all of it."""
-    studies: list[Study] = []
-    rejects = list(reading.rejects)
-    for study in reading.studies:
-        chosen = choose_view(study, view)
-        if isinstance(chosen, Reject):
-            rejects.append(chosen)
-        elif root is None:
-            studies.append(chosen)
-        else:
-            studies.append(replace(chosen, images=tuple(os.path.join(root, image) for image in chosen.images)))
+    studies, passed_over = choose_views(reading.studies, view)
     missing = []
-    if reports and reading.studies and not any(s.report for s in reading.studies):
+    if reports and studies and not reading.studies.written().any():
         missing.append("no report was found")
-    if reading.studies and not any(s.images for s in reading.studies):
+    lengths = pc.list_value_length(reading.studies.table["images"])
+    if studies and not pc.any(pc.greater(pc.fill_null(lengths, 0), 0)).as_py():
         missing.append(NO_IMAGE)
-    return CorpusReading(tuple(studies), tuple(rejects), tuple(missing))
+    if root is not None:
+        studies = studies.map_images(partial(os.path.join, root))
+    return CorpusReading(studies, (*reading.rejects, *passed_over), tuple(missing))
 
 
 def _read_studies(path: Path, patients: Patients) -> CorpusReading:
     """The studies of a table that MedTrim wrote: its cells were looked at when it was made."""
     table = read_table(path, schemas.STUDIES, table="studies")
-    studies: dict[str, Study] = {}
-    rejects: list[Reject] = []
-    for number, study in enumerate(iterate_studies(table)):
-        patient_id = study.study_id if patients == "study" else study.patient_id or ""
-        reason = ""
-        if not study.study_id:
-            reason = "no study id"
-        elif patients == "required" and not patient_id:
-            reason = "no patient id"
-        elif study.study_id in studies:
-            reason = "duplicate study id"
-        if reason:
-            rejects.append(Reject(study.study_id or "", f"{path.name}:{number}", reason))
-        else:
-            studies[study.study_id] = (
-                study if patient_id == study.patient_id else replace(study, patient_id=patient_id)
-            )
-    if not studies and not rejects:
+    if patients == "study":
+        table = table.set_column(table.column_names.index("patient_id"), "patient_id", table["study_id"])
+    ids, owners = (pc.fill_null(table[name], "") for name in ("study_id", "patient_id"))
+    nameless = pc.equal(ids, "").to_numpy()
+    ownerless = pc.equal(owners, "").to_numpy() & (patients == "required")
+    usable = np.flatnonzero(~nameless & ~ownerless)
+    codes = pc.dictionary_encode(ids.combine_chunks()).indices.to_numpy()
+    first = usable[np.unique(codes[usable], return_index=True)[1]]
+    kept = np.zeros(len(table), bool)
+    kept[first] = True
+    rejects = []
+    for row in np.flatnonzero(~kept).tolist():
+        reason = "no study id" if nameless[row] else "no patient id" if ownerless[row] else "duplicate study id"
+        rejects.append(Reject(ids[row].as_py(), f"{path.name}:{row}", reason))
+    if not len(table):
         raise TableError(f"{path} holds no record")
-    return CorpusReading(tuple(studies.values()), tuple(rejects))
+    table = table.set_column(table.column_names.index("patient_id"), "patient_id", owners)
+    return CorpusReading(StudyTable(table if kept.all() else table.filter(pa.array(kept))), tuple(rejects))
 
 
 def _is_studies_table(path: Path) -> bool:
@@ -174,7 +171,7 @@ def _detect(path: Path, columns: Mapping[str, str] | None, encoding: str) -> Lay
     if not columns and (found := detect(path, encoding=encoding)):
         return found
     if not path.is_dir():
-        if not table_suffix(path):
+        if not table_suffix(path) and path.suffix.lower() not in UNREAD_TABLES:
             raise TableError(f"{path}: neither a table nor an archive of reports")
         return "table"
     if next(path.rglob("*.xml"), None) is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from medtrim.data.boundary import UnusableError, file_bytes
 from medtrim.data.limits import DEFAULT_LIMITS
+from medtrim.data.near_reports import LIKE, near_identical
 from medtrim.data.views import IMAGE_VIEWS, is_frontal, view_name, views_of
 from medtrim.types import Annotation, Study, medtrim_version
 from medtrim.types.tables import Progress, atomic_path, no_progress
@@ -172,36 +173,53 @@ def _digest(path: Path) -> bytes | str:
 
 
 def _reports(studies: Sequence[Study]) -> Section:
-    """Lengths, and reports that are the same but for case, punctuation, numbers and blanked words."""
-    texts = [s for s in studies if s.report]
-    if not texts:
+    """Lengths; reports of the same words, whatever their case, numbers and blanked words; near-identical ones."""
+    lengths: list[int] = []
+    findings = impressions = 0
+    groups: dict[bytes, list[str]] = {}
+    distinct: list[list[str]] = []
+    for study in studies:
+        if report := study.report:
+            lengths.append(len(report.split()))
+            findings += bool(study.findings)
+            impressions += bool(study.impression)
+            words = _plain_words(report)
+            key = blake2b(" ".join(words).encode(), digest_size=12).digest()
+            if key not in groups:
+                groups[key] = []
+                distinct.append(words)
+            groups[key].append(study.split)
+    if not lengths:
         return Section("Reports", ())
-    lengths = sorted(len(s.report.split()) for s in texts)
-    groups: dict[bytes, list[Study]] = {}
-    for study in texts:
-        groups.setdefault(_fingerprint(study.report), []).append(study)
-    repeated = [g for g in groups.values() if len(g) > 1]
-    leaks = _crossing((key, s.split) for key, group in enumerate(repeated) for s in group)
-    several = sum(len(g) for g in repeated)
+    repeated = [splits for splits in groups.values() if len(splits) > 1]
+    alike: dict[int, list[str]] = {}
+    for number, splits in zip(near_identical(distinct).tolist(), groups.values(), strict=True):
+        alike.setdefault(number, []).extend(splits)
+    near = [splits for splits in alike.values() if len(splits) > 1]
+    leaks = _crossing((key, split) for key, splits in enumerate(near) for split in splits)
+    whole = len(lengths)
     rows = (
         Row("words, median", int(statistics.median(lengths))),
-        Row("words, shortest and longest", f"{lengths[0]} and {lengths[-1]}"),
-        Row("with a findings section", *_of(sum(bool(s.findings) for s in texts), texts)),
-        Row("with an impression section", *_of(sum(bool(s.impression) for s in texts), texts)),
-        Row("nearly the same as another study's", *_of(several, texts)),
+        Row("words, shortest and longest", f"{min(lengths)} and {max(lengths)}"),
+        Row("with a findings section", findings, findings / whole),
+        Row("with an impression section", impressions, impressions / whole),
+        Row("the same words as another study's", sum(map(len, repeated)), sum(map(len, repeated)) / whole),
         Row("different texts among these", len(repeated)),
-        Row("studies that share the most frequent one", max((len(g) for g in repeated), default=0)),
-    )
+        Row("studies that share the most frequent one", max(map(len, repeated), default=0)),
+        Row(f"near-identical to another study's ({LIKE:.0%} of word triples)", sum(map(len, near)),
+            sum(map(len, near)) / whole),
+        Row("groups of near-identical ones", len(near)),
+    )  # fmt: skip
     caution = (
-        f"{leaks} of these texts are in several splits: retrieval by text cannot tell them apart" if leaks else ""
+        f"{leaks} of these groups are in several splits: retrieval by text cannot tell them apart" if leaks else ""
     )
     return Section("Reports", rows, caution)
 
 
-def _fingerprint(report: str) -> bytes:
-    """A digest of a report's words: small letters, numbers as 0, words blanked for privacy as one mark."""
+def _plain_words(report: str) -> list[str]:
+    """A report's words: small letters, numbers as 0, words blanked for privacy as one mark."""
     text = re.sub(r"\d+", "0", re.sub(r"\b[xX]{2,}\b|_{2,}|\[[^\]]*\]", " # ", report.lower()))
-    return blake2b(" ".join(re.findall(r"\w+|#", text)).encode(), digest_size=12).digest()
+    return re.findall(r"\w+|#", text)
 
 
 def _labels(studies: Sequence[Study]) -> list[Section]:

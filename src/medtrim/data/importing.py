@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import pyarrow as pa
 
 from medtrim.data.check import check_images
 from medtrim.data.corpus import NO_IMAGE, Layout, read_corpus
@@ -16,7 +18,7 @@ from medtrim.data.raw import CorpusReading, Patients, SplitSections
 from medtrim.data.splits import DEFAULT_FRACTIONS, assign_splits, check_splits
 from medtrim.data.views import View
 from medtrim.errors import TableError
-from medtrim.types import Provenance, Reject, Study
+from medtrim.types import Provenance, Reject
 from medtrim.types.outputs import check_output, check_table_output, sole_writer
 from medtrim.types.tables import Progress, no_progress, rejects_to_table, studies_to_table, write_table
 
@@ -90,41 +92,35 @@ def import_corpus(
             pictures=PictureStore(output.absolute().with_suffix(".images")),
         )
         root = Path(image_root) if image_root is not None else source if source.is_dir() else source.parent
-        return _finish(reading, source, output, root, options, workers, progress)
+        studies, rejects = reading.studies, list(reading.rejects)
+        warnings = tuple(w for w in reading.warnings if not (options.reports_only and w == NO_IMAGE))
+        notes = reading.notes
+        del reading  # columns that are replaced below go
+        if options.reports_only:
+            none: list[list[str]] = [[]] * len(studies)
+            studies = studies.replaced("images", pa.chunked_array([pa.array(none, pa.list_(pa.string()))]))
+        elif options.check and NO_IMAGE not in warnings:
+            checked = check_images(studies, root=root, limits=options.limits, workers=workers, progress=progress)
+            studies = checked.studies
+            rejects += checked.rejects
+            del checked
+        _write_rejects(rejects, output, options)
+        if not studies:
+            raise TableError(_nothing_usable(source, output, rejects))
+        if options.fractions is not None:
+            studies = assign_splits(studies, fractions=options.fractions, seed=options.seed)
+        else:
+            check_splits(studies)
+        studies = studies.map_images(_placing(root, output.parent))
+        write_table(studies_to_table(studies), output, _provenance("studies", options))
+    return CorpusReading(studies, tuple(rejects), warnings, notes)
 
 
-def _finish(
-    reading: CorpusReading,
-    source: Path,
-    output: Path,
-    root: Path,
-    options: ImportOptions,
-    workers: int | None,
-    progress: Progress,
-) -> CorpusReading:
-    """Check images, assign splits and write both tables."""
-    studies: Sequence[Study] = reading.studies
-    rejects = list(reading.rejects)
-    warnings = [w for w in reading.warnings if not (options.reports_only and w == NO_IMAGE)]
-    if options.reports_only:
-        studies = [replace(s, images=()) for s in studies]
-    elif options.check and any(s.images for s in studies):
-        checked = check_images(studies, root=root, limits=options.limits, workers=workers, progress=progress)
-        studies = checked.studies
-        rejects += checked.rejects
-    _write_rejects(rejects, output, options)
-    if not studies:
-        reasons = "; ".join(
-            f"{count} × {reason}" for reason, count in Counter(r.reason for r in rejects).most_common(3)
-        )
-        raise TableError(f"no usable study in {source} ({reasons}); all reasons are in {rejects_path(output)}")
-    if options.fractions is not None:
-        studies = assign_splits(studies, fractions=options.fractions, seed=options.seed)
-    else:
-        check_splits(studies)
-    studies = [replace(s, images=tuple(_placed(root / i, output.parent) for i in s.images)) for s in studies]
-    write_table(studies_to_table(studies), output, _provenance("studies", options))
-    return replace(reading, studies=tuple(studies), rejects=tuple(rejects), warnings=tuple(warnings))
+def _nothing_usable(source: Path, output: Path, rejects: list[Reject]) -> str:
+    reasons = "; ".join(
+        f"{count} × {reason}" for reason, count in Counter(r.reason for r in rejects).most_common(3)
+    )
+    return f"no usable study in {source} ({reasons}); all reasons are in {rejects_path(output)}"
 
 
 def _write_rejects(rejects: list[Reject], output: Path, options: ImportOptions) -> None:
@@ -135,10 +131,10 @@ def _write_rejects(rejects: list[Reject], output: Path, options: ImportOptions) 
         path.unlink(missing_ok=True)
 
 
-def _placed(image: Path, folder: Path) -> str:
-    """`image` relative to `folder` where it lies below it, else absolute."""
-    image, folder = Path(os.path.abspath(image)), Path(os.path.abspath(folder))
-    return image.relative_to(folder).as_posix() if image.is_relative_to(folder) else str(image)
+def _placing(root: Path, folder: Path) -> Callable[[str], str]:
+    """Of an image below `root` its path from `folder` where it lies below it, else the absolute one."""
+    start, below = os.path.abspath(root), os.path.join(os.path.abspath(folder), "")
+    return lambda image: os.path.normpath(os.path.join(start, image)).removeprefix(below)
 
 
 def _provenance(kind: str, options: ImportOptions) -> Provenance:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
+from sys import intern
 
 from medtrim.data.boundary import UnusableError, cell_text, path_text
 from medtrim.data.raw import RawRecord
@@ -24,6 +26,8 @@ METADATA, RECORDS, STUDIES = "mimic-cxr-2.0.0-metadata.csv", "cxr-record-list.cs
 _SPLIT, _LABELS, _SECTIONS = "mimic-cxr-2.0.0-split.csv", "mimic-cxr-2.0.0-chexpert.csv", "mimic_cxr_sectioned.csv"
 _TEXT_ROOTS = (".", "mimic-cxr-reports", "reports")
 _SUFFIXES = (".jpg", ".dcm", ".png")
+# Between the parts of a text; no cell that can be used has it.
+_GAP = "\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class _Sources:
     """Everything about the studies but their images, by study number."""
 
     splits: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    label_names: tuple[str, ...] = ()
     sections: dict[str, tuple[str, str]] = field(default_factory=dict)
     reports: dict[str, str] = field(default_factory=dict)
     problems: list[RawRecord] = field(default_factory=list)
@@ -51,8 +56,10 @@ def is_mimic(path: Path) -> bool:
 
 def read_mimic(
     path: Path, *, report_root: Path | None = None, encoding: str = "utf-8"
-) -> tuple[list[RawRecord], tuple[str, ...]]:
+) -> tuple[Iterator[RawRecord], tuple[str, ...]]:
     """Records of every study, with its images, split and CheXpert labels, and what a user should know.
+
+    Lists are read at once and reports as the records are asked for, so that their texts are never held together.
 
     Study and patient ids are written as in the folders, `s50414267` and `p10000032`. Without the metadata file, the
     view of an image is its DICOM header's.
@@ -66,10 +73,22 @@ def read_mimic(
     sources = _sources(path)
     studies = _images(path, sources)
     roots = [*([report_root, report_root.parent] if report_root else []), *(path / name for name in _TEXT_ROOTS)]
-    records = []
+    warnings = _warnings(path, sources)
+    for key, images in studies.items():  # the studies pass through one dictionary, which empties as they do
+        studies[key] = f"{sources.splits.get(key.partition(_GAP)[2], '')}\n{images}"
+    sources.splits.clear()
+    return chain(sources.problems, _records(path, sources, studies, roots, encoding)), warnings
+
+
+def _records(
+    path: Path, sources: _Sources, studies: dict[str, str], roots: list[Path], encoding: str
+) -> Iterator[RawRecord]:
     suffix = ""
-    for (subject, study), images in studies.items():
+    for key in list(studies):
+        subject, study = key.split(_GAP)
+        split, *listed = studies.pop(key).split("\n")
         folder = f"files/p{subject[:2]}/p{subject}/s{study}"
+        images = [_Image(*image.split(_GAP)) for image in listed]
         found = [_Image(i.dicom_id, i.path or f"{folder}/{i.dicom_id}", i.view) for i in images]
         found = [_with_header_view(path, i) if not i.view and i.path.endswith(".dcm") else i for i in found]
         found.sort(key=lambda i: (view_order(i.view), i.dicom_id))
@@ -81,22 +100,21 @@ def read_mimic(
         report = ReportText("")
         if not findings and not impression:
             report = _report(roots, sources.reports.get(study) or f"{folder}.txt", encoding)
-        records.append(
-            RawRecord(
-                source=f"s{study}",
-                study_id=f"s{study}" if study else "",
-                patient_id=f"p{subject}" if subject else "",
-                images=tuple(paths),
-                views=tuple(i.view for i in found),
-                findings=findings,
-                impression=impression,
-                text=report.text,
-                split=sources.splits.get(study, ""),
-                labels=sources.labels.get(study, {}),
-                problem=report.problem,
-            )
+        labels = sources.labels.get(study)
+        name = f"s{study}"
+        yield RawRecord(
+            source=name,
+            study_id=name if study else "",
+            patient_id=f"p{subject}" if subject else "",
+            images=tuple(paths),
+            views=tuple(i.view for i in found),
+            findings=findings,
+            impression=impression,
+            text=report.text,
+            split=split,
+            labels=dict(zip(sources.label_names, labels, strict=True)) if labels else {},
+            problem=report.problem,
         )
-    return sources.problems + records, _warnings(path, sources)
 
 
 def _warnings(path: Path, sources: _Sources) -> tuple[str, ...]:
@@ -105,9 +123,12 @@ def _warnings(path: Path, sources: _Sources) -> tuple[str, ...]:
     return (f"{path} holds no {_SPLIT}(.gz): patients are split by --split, not as MIMIC-CXR's publisher does",)
 
 
-def _images(path: Path, sources: _Sources) -> dict[tuple[str, str], list[_Image]]:
-    """(subject, study) → images, from the metadata file or else the record list."""
-    found: dict[tuple[str, str], list[_Image]] = {}
+def _images(path: Path, sources: _Sources) -> dict[str, str]:
+    """Subject and study → images, a line each, from the metadata file or else the record list.
+
+    Texts, since of a third of a million images objects would take 100 MB.
+    """
+    found: dict[str, str] = {}
     file = _find(path, METADATA) or _find(path, RECORDS)
     if file is None:
         raise TableError(
@@ -117,18 +138,19 @@ def _images(path: Path, sources: _Sources) -> dict[tuple[str, str], list[_Image]
     for cells in _rows(file, ("dicom_id", "subject_id", "study_id", *listed), sources):
         view = cell_text(cells.get("ViewPosition")) or cell_text(cells.get("ViewCodeSequence_CodeMeaning"))
         place = path_text(cells["path"]) if listed else ""
-        key = cell_text(cells["subject_id"]), cell_text(cells["study_id"])
-        found.setdefault(key, []).append(_Image(cell_text(cells["dicom_id"]), place, view_name(view)))
+        key = f"{cell_text(cells['subject_id'])}{_GAP}{cell_text(cells['study_id'])}"
+        image = _GAP.join((cell_text(cells["dicom_id"]), place, view_name(view)))
+        found[key] = f"{found[key]}\n{image}" if key in found else image
     return found
 
 
 def _sources(path: Path) -> _Sources:
     found = _Sources()
     for cells in _optional(path, _SPLIT, ("study_id", "split"), found):
-        found.splits[cell_text(cells["study_id"])] = cell_text(cells["split"])
+        found.splits[cell_text(cells["study_id"])] = intern(cell_text(cells["split"]))
     for cells in _optional(path, _LABELS, ("study_id",), found):
-        kept = {name: value for name, value in cells.items() if name not in ("study_id", "subject_id")}
-        found.labels[cell_text(cells["study_id"])] = kept
+        found.label_names = tuple(name for name in cells if name not in ("study_id", "subject_id"))
+        found.labels[cell_text(cells["study_id"])] = tuple(intern(cells[name]) for name in found.label_names)
     for cells in _optional(path, _SECTIONS, ("study", "findings", "impression"), found):
         findings, impression = cell_text(cells["findings"]), cell_text(cells["impression"])
         # The publisher's own fallback for reports without headings.

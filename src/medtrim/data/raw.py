@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from medtrim.data.boundary import UnusableError, check_text
-from medtrim.data.views import IMAGE_VIEWS, frontal_first, views_of
+from medtrim.data.study_builder import StudyBuilder
+from medtrim.data.views import IMAGE_VIEWS, views_of
 from medtrim.errors import ConfigError
 from medtrim.types import Reject, Sections, Study
+from medtrim.types.study_table import StudyTable
 
 SplitSections = Callable[[str], Sections]
 Patients = Literal["required", "optional", "study"]
@@ -57,7 +59,7 @@ class CorpusReading:
         notes: what a user of the archive should know.
     """
 
-    studies: tuple[Study, ...]
+    studies: StudyTable
     rejects: tuple[Reject, ...]
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ def assemble(
     split_sections: SplitSections | None,
     patients: Patients,
     empty_reports: bool = False,
+    textual: bool = False,
 ) -> CorpusReading:
     """Studies of `records`, each record either in a study or among the rejects.
 
@@ -82,26 +85,29 @@ def assemble(
 
     Args:
         empty_reports: take studies without a report, as archives of labels have them.
+        textual: label cells came as text.
     """
     if patients not in PATIENTS:
         raise ConfigError(f"patients must be one of {', '.join(PATIENTS)}, not {patients!r}")
-    studies: dict[str, Study] = {}
-    sources: dict[str, str] = {}
+    studies = StudyBuilder(textual=textual)
+    rows: dict[str, int] = {}
+    sources: list[str] = []
     rejects: list[Reject] = []
     for record in records:
         outcome = _study(record, split_sections, patients, empty_reports)
         if isinstance(outcome, str):
             rejects.append(Reject(record.study_id, record.source, outcome))
             continue
-        first = studies.get(outcome.study_id)
-        if first is None:
-            studies[outcome.study_id], sources[outcome.study_id] = outcome, record.source
-        elif _same_study(first, outcome):
-            studies[outcome.study_id] = _merged(first, outcome)
+        row = rows.get(outcome.study_id)
+        if row is None:
+            rows[outcome.study_id] = len(studies)
+            sources.append(record.source)
+            studies.add(outcome)
+        elif _same_study(first := studies[row], outcome):
+            studies[row] = _merged(first, outcome)
         else:
-            reason = f"duplicate study id, first at {sources[outcome.study_id]}"
-            rejects.append(Reject(record.study_id, record.source, reason))
-    return CorpusReading(tuple(frontal_first(s) for s in studies.values()), tuple(rejects))
+            rejects.append(Reject(record.study_id, record.source, f"duplicate study id, first at {sources[row]}"))
+    return CorpusReading(studies.finish(), tuple(rejects))
 
 
 def _study(

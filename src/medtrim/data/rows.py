@@ -23,6 +23,7 @@ DELIMITED = (".csv", ".tsv")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet", ".pq")
 EXCEL = (".xlsx", ".xlsm")
+UNREAD_TABLES = (".xls", ".ods")
 SUFFIXES = DELIMITED + JSON_LINES + PARQUET + EXCEL
 _LONGEST_CELL = 16 * 2**20
 # Rows of a Parquet file in memory at a time; few where a row holds an image.
@@ -62,7 +63,7 @@ def read_rows(path: Path, *, encoding: str = "utf-8") -> Rows:
         TableError: the file is missing, empty, of an unknown format or unreadable as a whole.
     """
     suffix = table_suffix(path)
-    if path.suffix.lower() in (".xls", ".ods"):
+    if path.suffix.lower() in UNREAD_TABLES:
         raise TableError(f"{path}: save it as .xlsx or .csv; {path.suffix} is not read")
     if not suffix:
         raise TableError(f"{path}: unknown table format; known are {', '.join(SUFFIXES)} (also .gz)")

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import pyarrow as pa
-
-from medtrim.data.boundary import EMPTY_CELLS, UnusableError, cell_text, path_text
+from medtrim.data.boundary import UnusableError, cell_text, path_text
 from medtrim.data.columns import ColumnMap, map_columns
 from medtrim.data.picture_store import PictureStore
 from medtrim.data.raw import Patients, RawRecord
 from medtrim.data.rows import Row, read_rows
-from medtrim.types import Study, schemas
+from medtrim.types import schemas
 
 _IMAGE_SEPARATOR = "|"
-# What counts as a number in a text table: no "007", no "1_000", no digits of other scripts, as Python would take.
-_WHOLE = re.compile(r"0|-?[1-9][0-9]*")
-_NUMBER = re.compile(r"[+-]?(?:0|[1-9][0-9]*)?(?:\.[0-9]+|(?<=[0-9])\.?)(?:[eE][+-]?[0-9]+)?")
 
 
 def read_table_records(
@@ -117,56 +110,3 @@ def _named_by_image(records: list[RawRecord]) -> Iterator[RawRecord]:
     for record, path in zip(records, paths, strict=True):
         name = "" if path is None else path.stem if unique else str(path.with_suffix(""))
         yield replace(record, study_id=name)
-
-
-def tidy_labels(studies: Sequence[Study], *, textual: bool) -> None:
-    """Give each label column of `studies` one type, in place, so that it fits a Parquet column.
-
-    Where the cells came as text (`textual`), a column of whole numbers becomes int, one of numbers float;
-    "007" stays text. Empty cells are None. A column of several types becomes text.
-    """
-    labels = [study.labels for study in studies]
-    for name in dict.fromkeys(name for each in labels for name in each):
-        values = _tidy([each.get(name) for each in labels], textual=textual)
-        for each, value in zip(labels, values, strict=True):
-            if isinstance(each, dict):
-                each[name] = value
-
-
-def _tidy(values: list[object], *, textual: bool) -> list[object]:
-    if any(isinstance(v, list) and v and isinstance(v[0], dict) and "disease" in v[0] for v in values):
-        return values  # findings: their type is the schema's
-    empty = [v is None or v != v or (isinstance(v, str) and v.strip().lower() in EMPTY_CELLS) for v in values]
-    kept = [v for v, gone in zip(values, empty, strict=True) if not gone]
-    if textual and all(isinstance(v, str) for v in kept):
-        kept = _numbers([str(v).strip() for v in kept])
-    else:
-        kept = _one_type(kept)
-    filled = iter(kept)
-    return [None if gone else next(filled) for gone in empty]
-
-
-def _one_type(values: list[object]) -> list[object]:
-    """`values` as they are where Parquet can hold them in one column, otherwise as text."""
-    try:
-        kind = pa.array(values).type
-        if not _storable(kind):
-            raise pa.ArrowInvalid("a type that Parquet cannot hold")
-    except (pa.ArrowException, OverflowError, ValueError, TypeError):
-        return [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str) for v in values]
-    return values
-
-
-def _storable(kind: pa.DataType) -> bool:
-    """Whether Parquet takes the type: no object without fields."""
-    if pa.types.is_struct(kind) and kind.num_fields == 0:
-        return False
-    return all(_storable(kind.field(i).type) for i in range(kind.num_fields))
-
-
-def _numbers(texts: list[str]) -> list[object]:
-    if all(_WHOLE.fullmatch(t) for t in texts) and all(-(2**63) <= int(t) < 2**63 for t in texts):
-        return [int(t) for t in texts]
-    if all(_NUMBER.fullmatch(t) for t in texts):
-        return [float(t) for t in texts]
-    return list(texts)

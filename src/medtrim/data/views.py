@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
+import pyarrow as pa
+
 from medtrim.types import Reject, Study
+from medtrim.types.study_table import StudyTable
 
 View = Literal["all", "frontal", "lateral"]
 VIEWS: tuple[View, ...] = ("all", "frontal", "lateral")
@@ -17,13 +21,18 @@ IMAGE_VIEWS = "image_views"
 _NAMES: Mapping[str, str] = {
     "PA": "PA",
     "POSTEROANTERIOR": "PA",
+    "PAERECT": "PA",
     "AP": "AP",
     "ANTEROPOSTERIOR": "AP",
     "APAXIAL": "AP",
+    "APERECT": "AP",
     "APHORIZONTAL": "AP",
     "APKUB": "AP",
     "APLLD": "AP",
+    "APPORTABLE": "AP",
     "APRLD": "AP",
+    "APSEMIERECT": "AP",
+    "APSUPINE": "AP",
     "FRONTAL": "FRONTAL",
     "LATERAL": "LATERAL",
     "LEFTLATERAL": "LATERAL",
@@ -41,8 +50,8 @@ _UNKNOWN = 2
 def view_name(code: str) -> str:
     """`PA`, `AP`, `FRONTAL` or `LATERAL` for the spellings in use; others as they are.
 
-    >>> view_name("postero_anterior"), view_name("LL"), view_name("SWIMMERS")
-    ('PA', 'LATERAL', 'SWIMMERS')
+    >>> view_name("postero_anterior"), view_name("AP Supine"), view_name("LL"), view_name("SWIMMERS")
+    ('PA', 'AP', 'LATERAL', 'SWIMMERS')
     """
     plain = "".join(c for c in code.upper() if c.isalnum())
     return _NAMES.get(plain, code.strip())
@@ -84,17 +93,48 @@ def frontal_first(study: Study) -> Study:
     return study if order == list(range(len(views))) else with_images(study, order)
 
 
-def choose_view(study: Study, view: View) -> Study | Reject:
-    """`study` with its images of that view; a reject where it has images and none is.
+def choose_views(studies: StudyTable, view: View) -> tuple[StudyTable, tuple[Reject, ...]]:
+    """`studies` with their images of that view; a reject for each that has images and none of it.
 
     `frontal` and `lateral` keep what is known to be so; `all` keeps every image.
     """
-    if view == "all" or not study.images:
-        return study
-    views = views_of(study)
-    wanted = is_frontal if view == "frontal" else (lambda code: view_name(code) == "LATERAL")
-    kept = [i for i, code in enumerate(views) if wanted(code)]
-    if kept:
-        return study if len(kept) == len(views) else with_images(study, kept)
-    there = ", ".join(dict.fromkeys(view_name(code) or "unknown" for code in views))
-    return Reject(study.study_id, "", f"no {view} image (views: {there})")
+    if view == "all":
+        return studies, ()
+    rejects: list[Reject] = []
+
+    def kept(study: Study) -> list[int] | None:
+        views = views_of(study)
+        wanted = [i for i, code in enumerate(views) if _shows(code, view)]
+        if wanted or not views:
+            return wanted
+        there = ", ".join(dict.fromkeys(view_name(code) or "unknown" for code in views))
+        rejects.append(Reject(study.study_id, "", f"no {view} image (views: {there})"))
+        return None
+
+    return select_images(studies, map(kept, studies)), tuple(rejects)
+
+
+def _shows(code: str, view: View) -> bool:
+    return is_frontal(code) if view == "frontal" else view_name(code) == "LATERAL"
+
+
+def select_images(studies: StudyTable, positions: Iterable[Sequence[int] | None]) -> StudyTable:
+    """`studies` with their images at `positions` only; those for which it is None are left out.
+
+    The view is that of the first image left.
+    """
+    changed: dict[int, Study] = {}
+    kept = np.ones(len(studies), bool)
+    for row, (study, wanted) in enumerate(zip(studies, positions, strict=True)):
+        if wanted is None:
+            kept[row] = False
+        elif len(wanted) < len(study.images):
+            changed[row] = with_images(study, wanted)
+    if changed:
+        for column in [name for name in ("images", "view", IMAGE_VIEWS) if name in studies.table.column_names]:
+            values = studies.table[column].to_pylist()
+            for row, study in changed.items():
+                new = study.labels[IMAGE_VIEWS] if column == IMAGE_VIEWS else getattr(study, column)
+                values[row] = list(new) if isinstance(new, tuple) else new
+            studies = studies.replaced(column, pa.chunked_array([pa.array(values, studies.table[column].type)]))
+    return studies if kept.all() else studies.select(kept)

@@ -15,6 +15,7 @@ from medtrim.entities.recognizer import Recognizer
 from medtrim.errors import ConfigError
 from medtrim.types import Annotation, Study
 from medtrim.types.processes import end_with_parent
+from medtrim.types.ray_map import to_bytes
 from medtrim.types.tables import Progress, annotations_from_table, no_progress
 
 BATCH_SIZE = 2048
@@ -94,9 +95,9 @@ def annotate_batches(
         for batch in batches:
             under_way.append(pool.submit(_annotate, to_bytes(batch)))
             if len(under_way) > 2 * workers:
-                yield from_bytes(under_way.popleft().result())
+                yield _received(under_way.popleft().result())
         while under_way:
-            yield from_bytes(under_way.popleft().result())
+            yield _received(under_way.popleft().result())
 
 
 _worker: BatchRecognizer | None = None
@@ -111,18 +112,10 @@ def _start(ontology: Ontology) -> None:
 def _annotate(payload: bytes) -> bytes:
     if _worker is None:
         raise ConfigError("the worker was not started with an ontology")
-    return to_bytes(_worker.annotate(from_bytes(payload)))
+    return to_bytes(_worker.annotate(_received(payload)))
 
 
-def to_bytes(batch: pa.RecordBatch) -> bytes:
-    """`batch` as an Arrow IPC stream."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue())
-
-
-def from_bytes(payload: bytes) -> pa.RecordBatch:
-    """The batch of `to_bytes`."""
+def _received(payload: bytes) -> pa.RecordBatch:
+    """The batch of `to_bytes`, also one without rows, which a table would lose."""
     with pa.ipc.open_stream(payload) as reader:
         return reader.read_next_batch()

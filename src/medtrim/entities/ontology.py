@@ -64,11 +64,14 @@ class Composition:
     normal: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ontology:
     """A checked ontology. `data` is the merged document; its canonical JSON gives the content hash."""
 
     data: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Ontology {self.name} {self.version}>"
 
     @property
     def name(self) -> str:

@@ -40,24 +40,21 @@ class Recognizer:
         findings: list[Finding] = []
         read = False
         for section in ("findings", "impression"):
-            text: str = getattr(study, section)
-            for unit in self._units(text):
-                findings += self._findings(text, unit, section)
-                read = read or self._tells(text, unit)
+            found, told = self.read_text(getattr(study, section), section)
+            findings += found
+            read = read or told
         return Annotation(study.study_id, tuple(findings), read)
+
+    def read_text(self, text: str, section: str = "findings") -> tuple[tuple[Finding, ...], bool]:
+        """The findings of one section's text, and whether it was read (`Annotation`); offsets are into `text`."""
+        units = self._units(text)
+        return tuple(f for unit in units for f in self._findings(text, unit, section)), any(
+            self._tells(text, unit) for unit in units
+        )
 
     def annotate_text(self, text: str, section: str = "findings") -> tuple[Finding, ...]:
         """The findings of one section's text; offsets are into `text`."""
-        return tuple(found for unit in self._units(text) for found in self._findings(text, unit, section))
-
-    def is_read(self, text: str) -> bool:
-        """Whether a section names a finding beyond tubes, lines and surgery, or states that something is normal.
-
-        >>> recognizer = Recognizer()
-        >>> recognizer.is_read("The lungs are clear."), recognizer.is_read("Right PICC in place.")
-        (True, False)
-        """
-        return any(self._tells(text, unit) for unit in self._units(text))
+        return self.read_text(text, section)[0]
 
     def goes_on(self, sentence: str) -> bool:
         """Whether `sentence` is about the finding before it."""

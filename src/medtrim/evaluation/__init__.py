@@ -10,9 +10,10 @@ from medtrim.evaluation.embed import (
     read_embeddings,
     write_embeddings,
 )
-from medtrim.evaluation.evaluate import evaluate, evaluate_embeddings
+from medtrim.evaluation.evaluate import evaluate, evaluate_embeddings, report_prior
 from medtrim.evaluation.evaluation_set import EvaluationSet
 from medtrim.evaluation.figures import Figure
+from medtrim.evaluation.folds import pool_folds
 from medtrim.evaluation.options import EvaluationOptions
 from medtrim.evaluation.own_embeddings import evaluate_retrieval, gather_embeddings
 from medtrim.evaluation.reference import Reference, make_reference
@@ -43,8 +44,10 @@ __all__ = [
     "gather_embeddings",
     "left_out",
     "make_reference",
+    "pool_folds",
     "read_embeddings",
     "read_evaluation",
+    "report_prior",
     "write_comparison",
     "write_embeddings",
     "write_evaluation",

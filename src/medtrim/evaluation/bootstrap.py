@@ -1,6 +1,6 @@
 """Patient-level bootstrap: patients are drawn with replacement, and with a patient all of its studies.
 
-Nothing is ranked again: a resample is a weight for each patient, and every statistic is computed from weighted sums
+Rankings are not recomputed: a resample is a weight for each patient, and every statistic comes from weighted sums
 over studies, as queries and, in retrieval, as parts of the gallery (`evaluation.gallery`). Two evaluations with the
 same patients, seed and number of resamples use the same weights, so the difference of their replicates is a paired
 bootstrap.
@@ -8,9 +8,9 @@ bootstrap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64, Integer
@@ -19,10 +19,13 @@ from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation.gallery import GalleryEffect
 
 Replicates = Float64[np.ndarray, " resamples"]
+# Of every interval.
+LEVEL = 0.95
+# Of studies in resamples that are held at a time.
+WEIGHTS = 1 << 22
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """Central interval of a statistic's replicates; NaN where no resample defines it."""
 
     low: float
@@ -52,15 +55,15 @@ class PatientBootstrap:
         self.patients = len(patients)
         self.patient_of: Integer[np.ndarray, " studies"] = np.array([row[p] for p in patient_ids], np.int64)
         rng = np.random.default_rng(seed)
-        draws = rng.integers(0, max(1, self.patients), size=(resamples, self.patients))
         self.weights: Float64[np.ndarray, "resamples patients"] = np.zeros((resamples, self.patients))
-        for counts, draw in zip(self.weights, draws, strict=True):
+        for counts in self.weights:
+            draw = rng.integers(0, max(1, self.patients), size=self.patients)
             counts += np.bincount(draw, minlength=self.patients)
 
     @cached_property
-    def _by_study(self) -> Float32[np.ndarray, "studies resamples"]:
-        """Weights by study; counts are small whole numbers, so single precision is exact."""
-        return np.ascontiguousarray(self.weights.T[self.patient_of], dtype=np.float32)
+    def _by_patient(self) -> Float32[np.ndarray, "patients resamples"]:
+        """Weights by patient; counts are small whole numbers, so single precision is exact."""
+        return np.ascontiguousarray(self.weights.T, dtype=np.float32)
 
     def patients_of(self, studies: Integer[np.ndarray, " chosen"]) -> int:
         """How many patients `studies` (rows) are of."""
@@ -68,7 +71,16 @@ class PatientBootstrap:
 
     def study_weights(self, studies: Integer[np.ndarray, " chosen"]) -> Float32[np.ndarray, "chosen resamples"]:
         """How often each of `studies` (rows) is in each resample."""
-        return np.asarray(self._by_study[studies])
+        return np.asarray(self._by_patient[self.patient_of[studies]])
+
+    def weight_blocks(
+        self, studies: Integer[np.ndarray, " chosen"]
+    ) -> Iterator[Float32[np.ndarray, "chosen resamples"]]:
+        """`study_weights`, some resamples at a time: 16 MiB a block, however many studies there are."""
+        patients = self.patient_of[studies]
+        count = -(-self.resamples * max(1, len(studies)) // WEIGHTS)
+        for some in np.array_split(np.arange(self.resamples), min(count, max(1, self.resamples // 2))):
+            yield np.asarray(self._by_patient[patients, some[0] : some[-1] + 1])
 
     def sums(
         self, values: Float64[np.ndarray, "chosen columns"], studies: Integer[np.ndarray, " chosen"]
@@ -105,18 +117,21 @@ class PatientBootstrap:
         if not len(values):
             return np.full(self.resamples, np.nan)
         order = np.argsort(values, kind="stable")
-        cumulated = np.cumsum(self.study_weights(studies[order]), axis=0)
-        place = (cumulated < cumulated[-1] / 2).sum(axis=0)
-        found = values[order][np.minimum(place, len(values) - 1)]
-        return np.where(cumulated[-1] > 0, found, np.nan)
+        medians = []
+        for weights in self.weight_blocks(studies[order]):
+            cumulated = np.cumsum(weights, axis=0)
+            place = (cumulated < cumulated[-1] / 2).sum(axis=0)
+            found = values[order][np.minimum(place, len(values) - 1)]
+            medians.append(np.where(cumulated[-1] > 0, found, np.nan))
+        return np.concatenate(medians)
 
 
-def interval(replicates: Replicates, *, level: float = 0.95) -> Interval:
-    """The percentile interval of `replicates` that are defined."""
+def interval(replicates: Replicates) -> Interval:
+    """The percentile interval of `replicates` that are defined; NaN where none is."""
     defined = replicates[np.isfinite(replicates)]
     if not len(defined):
         return Interval(float("nan"), float("nan"))
-    low, high = np.quantile(defined, ((1 - level) / 2, (1 + level) / 2))
+    low, high = np.quantile(defined, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Interval(float(low), float(high))
 
 

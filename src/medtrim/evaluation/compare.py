@@ -56,7 +56,7 @@ def compare(first: EvaluationResult, second: EvaluationResult) -> list[Differenc
     Replicate i of both stands for the same draw of patients, so their difference is a paired bootstrap.
 
     Raises:
-        TableError: they were evaluated on different studies, truth or resamples.
+        TableError: they were evaluated on different studies, patients, truth or resamples.
 
     Examples:
         >>> import medtrim, numpy as np
@@ -75,7 +75,7 @@ def compare(first: EvaluationResult, second: EvaluationResult) -> list[Differenc
 def compare_seeds(first: Sequence[EvaluationResult], second: Sequence[EvaluationResult]) -> list[Difference]:
     """The same for two methods that were trained with several seeds: result s of both is of seed s.
 
-    The interval is `SeedPool`'s: it speaks of other patients and, from two seeds, of other seeds.
+    The interval is `SeedPool`'s: of the variation between patients and, from two seeds on, between seeds.
 
     Raises:
         TableError: as `compare`, or the numbers of seeds differ.
@@ -118,13 +118,13 @@ def left_out(first: EvaluationResult, second: EvaluationResult) -> dict[str, str
 def _check_comparable(first: EvaluationResult, second: EvaluationResult) -> None:
     if first.fingerprint != second.fingerprint:
         raise TableError(
-            f"{first.method!r} and {second.method!r} were evaluated on different studies, truth or resamples: "
-            "a paired comparison needs the same"
+            f"{first.method!r} and {second.method!r} were evaluated on different studies, patients, truth or "
+            "resamples: a paired comparison needs the same"
         )
 
 
 def _patients(figures: Iterable[Figure], result: EvaluationResult) -> int:
-    """How many patients are behind a figure, or where nobody noted it the most there can be."""
+    """How many patients are behind a figure; where this was not recorded, the most there can be."""
     known = [count for f in figures for count in (f.patients, f.n)]
     return min(int(count) for count in (*known, result.facts.get("patients")) if count is not None)
 

@@ -1,4 +1,4 @@
-"""Is the space used, and do the modalities share it? Effective rank and modality gap."""
+"""Diagnostics of the embedding space: effective rank and modality gap."""
 
 from __future__ import annotations
 

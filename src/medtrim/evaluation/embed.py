@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 
 from medtrim.data.cache import ImageCache
 from medtrim.data.images import load_square
+from medtrim.entities import texts_to_read
 from medtrim.errors import ConfigError, EmbeddingsError, ImageError, RecordError
 from medtrim.models import EncoderBundle, encode_images, encode_texts, to_pixel_values
 from medtrim.types import Provenance, Reject, Study, schemas
+from medtrim.types.processes import Engine
+from medtrim.types.ray_map import ray_cluster, ray_map
+from medtrim.types.study_table import StudyTable
 from medtrim.types.tables import (
     Progress,
     check_columns,
@@ -28,13 +32,14 @@ from medtrim.types.tables import (
     no_progress,
     read_table,
     shown_ids,
+    studies_to_table,
     write_table,
 )
 
 Vectors = Float32[np.ndarray, "studies dimension"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Embeddings:
     """Vectors of N studies, [N dimension]: row i of `image` and of `text` belong to `study_ids[i]`.
 
@@ -64,12 +69,17 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self.study_ids)
 
+    def __repr__(self) -> str:
+        return f"<Embeddings of {len(self)} studies, {self.image.shape[1]} numbers a side>"
+
     def select(self, study_ids: Sequence[str]) -> Embeddings:
         """The embeddings of `study_ids`, in their order.
 
         Raises:
             EmbeddingsError: one is not embedded.
         """
+        if tuple(study_ids) == self.study_ids:
+            return self
         row = {study_id: i for i, study_id in enumerate(self.study_ids)}
         missing = [s for s in study_ids if s not in row]
         if missing:
@@ -85,6 +95,8 @@ def embed_studies(
     *,
     root: Path | str | None = None,
     batch_size: int = 64,
+    engine: Engine = Engine.process,
+    workers: int = 1,
     progress: Progress = no_progress,
 ) -> Embeddings:
     """Embed the first image and the report of each study, on the device and in the precision of the model.
@@ -92,6 +104,8 @@ def embed_studies(
     Args:
         cache: image cache that holds the studies; without one the files are read.
         root: folder that relative image paths start from; needed without a cache.
+        engine: `Engine.ray` embeds on Ray Data, whose machines must all see the images, in the same batches.
+        workers: Ray actors; a model on a GPU takes one for each.
         progress: counts studies.
 
     Returns:
@@ -103,24 +117,128 @@ def embed_studies(
     if cache is None and root is None:
         raise ConfigError("embedding needs an image cache or the folder of the images")
     check_unique((s.study_id for s in studies), table="studies")
-    kept: list[Study] = []
+    if engine is Engine.ray:
+        with ray_cluster(workers):
+            return _embed(RayEmbedder(bundle, cache, root, workers), studies, batch_size, progress)
+    return _embed(Embedder(bundle, cache, root), studies, batch_size, progress)
+
+
+@dataclass(frozen=True)
+class EmbeddedImages:
+    """The studies of a batch with a usable image and their vectors, and the rejects."""
+
+    study_ids: list[str]
+    vectors: Vectors
+    rejects: list[Reject]
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """Embeds batch after batch in this process."""
+
+    bundle: EncoderBundle
+    cache: ImageCache | None
+    root: Path | str | None
+
+    def images(self, batches: Iterable[Sequence[Study]]) -> Iterator[EmbeddedImages]:
+        """The first image of each study, batch by batch."""
+        for batch in batches:
+            found = (
+                _cached(self.cache, batch)
+                if self.cache is not None
+                else _loaded(batch, Path(self.root or "."), self.bundle)
+            )
+            vectors = embed_images(self.bundle, found.pixels, batch_size=max(1, len(batch)))
+            yield EmbeddedImages([s.study_id for s in found.studies], vectors, found.rejects)
+
+    def texts(self, batches: Iterable[Sequence[str]]) -> Iterator[Vectors]:
+        """Texts, batch by batch."""
+        for batch in batches:
+            with _inference(self.bundle):
+                vectors = _encode_batch(self.bundle, batch)
+            yield vectors
+
+
+class RayEmbedder:
+    """`Embedder` on Ray Data; a model on a GPU takes one for each actor."""
+
+    def __init__(
+        self, bundle: EncoderBundle, cache: ImageCache | None, root: Path | str | None, workers: int
+    ) -> None:
+        self.bundle, self.workers = bundle, workers
+        self._cache = None if cache is None else cache.path.absolute()
+        self._root = None if root is None else Path(root).absolute()
+        self._dimension = int(bundle.model.config.projection_dim)
+        self._gpus = int(bundle.model.device.type == "cuda")
+
+    def images(self, batches: Iterable[Sequence[Study]]) -> Iterator[EmbeddedImages]:
+        """The first image of each study, batch by batch."""
+        plain = (studies_to_table([Study(s.study_id, "", s.images[:1]) for s in batch]) for batch in batches)
+        for table in ray_map(
+            plain, _Images, self.bundle, self._cache, self._root, workers=self.workers, gpus=self._gpus
+        ):
+            ids, files, reasons = (table[name].to_pylist() for name in ("study_id", "source", "reason"))
+            found = [study_id for study_id, reason in zip(ids, reasons, strict=True) if reason is None]
+            rejects = [Reject(*row) for row in zip(ids, files, reasons, strict=True) if row[2] is not None]
+            yield EmbeddedImages(found, self._vectors(table, len(found)), rejects)
+
+    def texts(self, batches: Iterable[Sequence[str]]) -> Iterator[Vectors]:
+        """Texts, batch by batch."""
+        plain = (pa.table({"text": pa.array(batch, pa.string())}) for batch in batches)
+        for table in ray_map(plain, _Texts, self.bundle, workers=self.workers, gpus=self._gpus):
+            yield self._vectors(table, len(table))
+
+    def _vectors(self, table: pa.Table, count: int) -> Vectors:
+        flat = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(flat.reshape(count, self._dimension))
+
+
+class _Images:
+    def __init__(self, bundle: EncoderBundle, cache: Path | None, root: Path | None) -> None:
+        self._embedder = Embedder(bundle, None if cache is None else ImageCache(cache), root)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        (found,) = self._embedder.images([list(StudyTable(table))])
+        rows: list[tuple[str, str, str | None, list[float] | None]]
+        rows = [(study_id, "", None, list(v)) for study_id, v in zip(found.study_ids, found.vectors, strict=True)]
+        rows += [(r.study_id, r.source, r.reason, None) for r in found.rejects]
+        columns = zip(*rows, strict=True)
+        kinds = (pa.string(), pa.string(), pa.string(), pa.list_(pa.float32()))
+        arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
+        return pa.table(arrays, names=["study_id", "source", "reason", "vector"])
+
+
+class _Texts:
+    def __init__(self, bundle: EncoderBundle) -> None:
+        self._embedder = Embedder(bundle, None, None)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        (vectors,) = self._embedder.texts([table["text"].to_pylist()])
+        return pa.table({"vector": pa.array(list(vectors), pa.list_(pa.float32()))})
+
+
+def _embed(
+    embedder: Embedder | RayEmbedder, studies: Sequence[Study], batch_size: int, progress: Progress
+) -> Embeddings:
+    kept: list[str] = []
     rejects: list[Reject] = []
-    vectors: list[Vectors] = []
-    for start in range(0, len(studies), batch_size):
-        batch = studies[start : start + batch_size]
-        found = _cached(cache, batch) if cache is not None else _loaded(batch, Path(root or "."), bundle)
+    dimension = int(embedder.bundle.model.config.projection_dim)
+    vectors = np.empty((len(studies), dimension), np.float32)
+    starts = range(0, len(studies), batch_size)
+    batches = (list(studies[start : start + batch_size]) for start in starts)
+    for start, found in zip(starts, embedder.images(batches), strict=True):
+        vectors[len(kept) : len(kept) + len(found.study_ids)] = found.vectors
+        kept += found.study_ids
         rejects += found.rejects
-        if found.studies:
-            kept += found.studies
-            vectors.append(embed_images(bundle, found.pixels, batch_size=batch_size))
         progress(min(start + batch_size, len(studies)), len(studies))
-    dimension = int(bundle.model.config.projection_dim)
-    image = np.concatenate(vectors) if vectors else np.zeros((0, dimension), np.float32)
-    text = embed_texts(bundle, [s.report for s in kept], batch_size=batch_size)
-    for study, *sides in zip(kept, image, text, strict=True):
-        if not all(np.isfinite(side).all() for side in sides):
-            raise RecordError(study.study_id, "the model gives it a vector that is not finite")
-    return Embeddings(tuple(s.study_id for s in kept), image, text, tuple(rejects))
+    image = vectors[: len(kept)]
+    usable = set(kept)
+    text = _distinct(embedder, [s.report for s in studies if s.study_id in usable], dimension, batch_size)
+    for side in (image, text):
+        bad = np.flatnonzero(~np.isfinite(side).all(axis=1))
+        if len(bad):
+            raise RecordError(kept[int(bad[0])], "the model gives it a vector that is not finite")
+    return Embeddings(tuple(kept), image, text, tuple(rejects))
 
 
 def embed_images(
@@ -141,24 +259,30 @@ def embed_texts(bundle: EncoderBundle, texts: Sequence[str], *, batch_size: int 
 
     Equal texts are encoded once, so that their vectors are equal to the last bit; batches are of like length.
     """
-    vectors = np.zeros((len(texts), int(bundle.model.config.projection_dim)), np.float32)
+    return _distinct(Embedder(bundle, None, None), texts, int(bundle.model.config.projection_dim), batch_size)
+
+
+def _distinct(embedder: Embedder | RayEmbedder, texts: Sequence[str], dimension: int, batch_size: int) -> Vectors:
+    texts = texts_to_read(texts, embedder.bundle.reads)
     distinct = sorted(set(texts), key=lambda t: (len(t), t))
     row = {text: i for i, text in enumerate(distinct)}
-    encoded = np.zeros((len(distinct), vectors.shape[1]), np.float32)
-    with _inference(bundle):
-        for start in range(0, len(distinct), batch_size):
-            tokens = bundle.tokenizer(
-                distinct[start : start + batch_size],
-                truncation=True,
-                max_length=bundle.max_tokens,
-                padding=True,
-                return_tensors="pt",
-            ).to(bundle.model.device)
-            found = encode_texts(bundle.model, tokens["input_ids"], tokens["attention_mask"])
-            encoded[start : start + batch_size] = found.embedding.cpu().numpy()
-    if len(texts):
-        vectors[:] = encoded[[row[text] for text in texts]]
+    code = np.array([row[text] for text in texts], np.int64)
+    order = np.argsort(code, kind="stable")
+    starts = range(0, len(distinct), batch_size)
+    batches = (distinct[start : start + batch_size] for start in starts)
+    vectors = np.empty((len(texts), dimension), np.float32)
+    for start, found in zip(starts, embedder.texts(batches), strict=True):
+        first, last = np.searchsorted(code, (start, start + len(found)), sorter=order)
+        vectors[order[first:last]] = found[code[order[first:last]] - start]
     return vectors
+
+
+def _encode_batch(bundle: EncoderBundle, texts: Sequence[str]) -> Vectors:
+    tokens = bundle.tokenizer(
+        list(texts), truncation=True, max_length=bundle.max_tokens, padding=True, return_tensors="pt"
+    ).to(bundle.model.device)
+    found = encode_texts(bundle.model, tokens["input_ids"], tokens["attention_mask"])
+    return np.asarray(found.embedding.cpu().numpy())
 
 
 def write_embeddings(embeddings: Embeddings, path: Path | str, provenance: Provenance) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from medtrim.data.cache import ImageCache
-from medtrim.data.splits import check_patient_overlap, select_split
+from medtrim.data.splits import check_patient_overlap, of_splits, select_split
+from medtrim.entities import captions_of
 from medtrim.errors import ConfigError, TableError
 from medtrim.evaluation.bootstrap import PatientBootstrap
 from medtrim.evaluation.diagnostics import diagnose
@@ -27,6 +29,7 @@ from medtrim.evaluation.retrieval import retrieval_figures
 from medtrim.evaluation.zero_shot import EncodeTexts, disease_labels, enough, zero_shot
 from medtrim.models import EncoderBundle
 from medtrim.types import Annotation, Contradictions, Study
+from medtrim.types.processes import Engine
 from medtrim.types.tables import Progress, no_progress
 
 
@@ -43,6 +46,8 @@ def evaluate(
     tune_split: str = "val",
     options: EvaluationOptions | None = None,
     prompts: PromptConfig | None = None,
+    engine: Engine = Engine.process,
+    workers: int = 1,
     progress: Progress = no_progress,
 ) -> EvaluationResult:
     """Embed the studies of `split` and evaluate them against `annotations`.
@@ -53,26 +58,42 @@ def evaluate(
     Args:
         method: name in the tables.
         cache, root: where the images are, as `embed_studies` takes them.
+        engine, workers: who embeds, as there.
 
     Raises:
         TableError: no study in `split`, a patient in two splits, or a study without annotation or patient.
     """
     options = options or EvaluationOptions()
     used = {split, train_split, tune_split}
-    check_patient_overlap(s for s in studies if s.split in used)
-    patients = {s.study_id: s.patient_id for s in studies}
-    select_split(studies, split)
+    check_patient_overlap(of_splits(studies, used))
+    tested = select_split(studies, split)
     wanted = [split]
     wanted += [train_split] if options.probes and train_split != split else []
     wanted += [tune_split] if options.zero_shot and tune_split != split else []
-    chosen = [s for s in studies if s.split in wanted]
-    embedded = embed_studies(bundle, chosen, cache, root=root, batch_size=options.batch_size, progress=progress)
+    chosen = of_splits(studies, wanted)
+    embedded = embed_studies(
+        bundle,
+        chosen,
+        cache,
+        root=root,
+        batch_size=options.batch_size,
+        engine=engine,
+        workers=workers,
+        progress=progress,
+    )
+    patients = {s.study_id: s.patient_id for s in chosen}
+    ids: dict[str, list[str]] = {name: [] for name in wanted}
     usable = set(embedded.study_ids)
-    parts: dict[str, EvaluationSet] = {}
-    for name in dict.fromkeys(wanted):
-        ids = [s.study_id for s in chosen if s.split == name and s.study_id in usable]
-        if ids:
-            parts[name] = EvaluationSet.align(embedded.select(ids), annotations, patients, options=options)
+    for study in chosen:
+        if study.study_id in usable:
+            ids[study.split].append(study.study_id)
+    rejects = embedded.rejects
+    parts = {
+        name: EvaluationSet.align(embedded.select(sorted(found)), annotations, patients, options=options)
+        for name, found in ids.items()
+        if found
+    }
+    del embedded  # the parts hold copies
     if split not in parts:
         raise TableError(f"no study of split {split!r} has a usable image")
     result = evaluate_embeddings(
@@ -82,13 +103,15 @@ def evaluate(
         tuning=parts.get(tune_split) if tune_split != split else None,
         encode=lambda texts: embed_texts(bundle, texts),
         prompts=prompts,
-        reports={s.study_id: s.report for s in chosen},
+        reports={s.study_id: s.report for s in tested} if options.merge_reports or options.prior else None,
+        scale=float(bundle.model.logit_scale.detach().exp()),
         options=options,
     )
     counts = {f"{name}_studies": len(part.patients) for name, part in parts.items()}
-    rejected = sum(r.study_id in {s.study_id for s in chosen if s.split == split} for r in embedded.rejects)
-    facts = {**result.facts, "split": split, **counts, "test_rejects": rejected, "rejects": len(embedded.rejects)}
-    return replace(result, facts=facts, embeddings=replace(parts[split].embeddings, rejects=embedded.rejects))
+    there = {s.study_id for s in tested}
+    rejected = sum(r.study_id in there for r in rejects)
+    facts = {**result.facts, "split": split, **counts, "test_rejects": rejected, "rejects": len(rejects)}
+    return replace(result, facts=facts, embeddings=replace(parts[split].embeddings, rejects=rejects))
 
 
 def evaluate_embeddings(
@@ -100,15 +123,17 @@ def evaluate_embeddings(
     encode: EncodeTexts | None = None,
     prompts: PromptConfig | None = None,
     reports: Mapping[str, str] | None = None,
+    scale: float | None = None,
     options: EvaluationOptions | None = None,
 ) -> EvaluationResult:
     """Every figure of embeddings, whatever made them: zero-shot needs `encode`, probes need `train`.
 
     Args:
-        reports: study id → report text; only `options.merge_reports` looks at it.
+        reports: study id → report text; only `options.merge_reports` and `options.prior` look at it.
+        scale: inverse temperature that the model was trained with; only `options.prior` asks for it.
 
     Raises:
-        ConfigError: reports are to be merged and were not given.
+        ConfigError: reports are to be merged, or a prior is to be taken, and what that needs was not given.
     """
     options = options or EvaluationOptions()
     bootstrap = PatientBootstrap(test.patients, resamples=options.resamples, seed=options.seed)
@@ -120,6 +145,7 @@ def evaluate_embeddings(
         bootstrap,
         directions=options.directions,
         same_report=_report_codes(test, reports) if options.merge_reports else None,
+        text_prior=_prior(test, reports, scale, options.prior) if options.prior else None,
     )
     figures: list[Figure] = [*retrieval.figures, *diagnose(image, text, bootstrap)]
     parts: dict[str, Parts] = {}
@@ -160,11 +186,39 @@ def evaluate_embeddings(
         figures=tuple(figures),
         fingerprint=fingerprint_of(test.reference, test.patients, options),
         task_fingerprints=parts,
-        facts=_facts(test, train, options) | {"trivial": _trivial(retrieval.figures, len(test.reference))},
+        facts={
+            **_facts(test, train, options, labels=bool(parts)),
+            "trivial": _trivial(retrieval.figures, len(test.reference)),
+        },
         queries=retrieval.queries,
         study_ids=test.reference.study_ids,
         embeddings=test.embeddings,
     )
+
+
+def report_prior(reports: Sequence[str], *, scale: float, strength: float) -> Float64[np.ndarray, " reports"]:
+    """λ log(n_r / max n) / s of each report r: what ranking by s · cos + λ log n adds to its cosine, at most 0.
+
+    n_r is the number of reports in the gallery in which OBER reads the same (`captions_of`). The cosines of a
+    contrastive model rank by likelihood ratio, however common a reading is
+    (`medtrim.objectives.AffinityObjective`); this takes the archive's own frequencies into account, without labels
+    or training. At λ = 1 the ranking is by how probable the reading is.
+
+    Args:
+        reports: texts of the gallery.
+        scale: s, the model's inverse temperature.
+        strength: λ, in [0, 1].
+    """
+    _, reading, counts = np.unique(captions_of(reports), return_inverse=True, return_counts=True)
+    return np.asarray(strength / scale * np.log(counts[reading] / counts.max()))
+
+
+def _prior(
+    test: EvaluationSet, reports: Mapping[str, str] | None, scale: float | None, strength: float
+) -> Float64[np.ndarray, " studies"]:
+    if reports is None or scale is None:
+        raise ConfigError("prior needs the studies' reports and the model's scale, and there are embeddings alone")
+    return report_prior([reports[s] for s in test.reference.study_ids], scale=scale, strength=strength)
 
 
 def _report_codes(test: EvaluationSet, reports: Mapping[str, str] | None) -> np.ndarray:
@@ -185,8 +239,12 @@ def _trivial(figures: Sequence[Figure], studies: int) -> list[str]:
     return [m for m, cut in cuts.items() if cut and int(cut[1] or cut[2]) >= reach[m]]
 
 
-def _facts(test: EvaluationSet, train: EvaluationSet | None, options: EvaluationOptions) -> dict[str, Any]:
-    labels = disease_labels(test.reference)
+def _facts(
+    test: EvaluationSet, train: EvaluationSet | None, options: EvaluationOptions, *, labels: bool
+) -> dict[str, Any]:
+    """Counts and options; `labels`: whether anything was classified, so that labels can be too rare for it."""
+    positives = disease_labels(test.reference) if labels else {}
+    rare = [name for name, positive in positives.items() if not enough(positive, options.min_count)]
     settings = asdict(replace(options, contradictions=Contradictions()))
     settings["contradictions"] = sorted(options.contradictions.axes)
     return {
@@ -195,7 +253,7 @@ def _facts(test: EvaluationSet, train: EvaluationSet | None, options: Evaluation
         "normal": int(test.reference.is_normal.sum()),
         "distinct_findings": len(np.unique(test.reference.fine)),
         "dimension": int(test.embeddings.image.shape[1]),
-        "labels_left_out": [name for name, positive in labels.items() if not enough(positive, options.min_count)],
+        "labels_left_out": rare,
         "probes": "made" if train is not None and options.probes else "no training studies",
         "options": {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()},
     }

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from medtrim.errors import EmbeddingsError, TableError
 from medtrim.evaluation.embed import Embeddings
 from medtrim.evaluation.options import EvaluationOptions
 from medtrim.evaluation.reference import Reference, make_reference
 from medtrim.types import Annotation
-from medtrim.types.tables import shown_ids
+from medtrim.types.tables import annotation_table, shown_ids
 
 
 @dataclass(frozen=True)
@@ -49,27 +53,28 @@ class EvaluationSet:
     ) -> EvaluationSet:
         """Bring embeddings, truth and patients into one order, that of the sorted study ids.
 
-        Annotations and patients of other studies are passed over. A study whose report was not read is left out: of
-        it nothing is true, and it is no normal one.
+        Annotations and patients of other studies are passed over. A study whose report was not read is left out:
+        its findings are unknown, and it does not count as normal.
 
         Raises:
             EmbeddingsError: an embedded study has no annotation. TableError: one has no patient.
         """
         options = options or EvaluationOptions()
-        known = {a.study_id: a for a in annotations}
-        missing = [s for s in embeddings.study_ids if s not in known]
-        if missing:
+        table = annotation_table(annotations)
+        ids = pa.array(embeddings.study_ids, pa.string())
+        rows = pc.index_in(ids, table.table["study_id"].combine_chunks())
+        if missing := ids.filter(pc.is_null(rows)).to_pylist():
             raise EmbeddingsError(
-                f"annotations: {len(missing)} of {len(embeddings)} embedded studies are not among the {len(known)} "
-                f"annotated ones: {shown_ids(missing)}"
+                f"annotations: {len(missing)} of {len(embeddings)} embedded studies are not among the "
+                f"{len(table)} annotated ones: {shown_ids(missing)}"
             )
-        ordered = sorted(s for s in embeddings.study_ids if known[s].read)
+        known = table.take(rows)
+        read = known.take(np.flatnonzero(pc.fill_null(known.table["read"], True).to_numpy()))
+        ordered = sorted(read.study_ids)
         if not ordered:
             raise EmbeddingsError("annotations: no report of the embedded studies was read")
         without = [s for s in ordered if not patients.get(s)]
         if without:
             raise TableError(f"{len(without)} embedded studies without a patient: {shown_ids(without)}")
-        reference = make_reference(
-            [known[s] for s in ordered], diseases=options.diseases, contradictions=options.contradictions
-        )
+        reference = make_reference(read, diseases=options.diseases, contradictions=options.contradictions)
         return cls(embeddings.select(ordered), reference, tuple(patients[s] for s in ordered))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64, Integer
 
 from medtrim.errors import TableError
-from medtrim.evaluation.bootstrap import Interval, PatientBootstrap, Replicates, interval
+from medtrim.evaluation.bootstrap import LEVEL, Interval, PatientBootstrap, Replicates, interval
 from medtrim.evaluation.gallery import GalleryEffect
 
 
@@ -152,11 +152,11 @@ def figure_of(
     return replace(figure, low=low, high=high)
 
 
-def bound_at_the_edge(value: float, patients: int, *, level: float = 0.95) -> tuple[float, float]:
+def bound_at_the_edge(value: float, patients: int) -> tuple[float, float]:
     """The Clopper–Pearson interval of a share that is 0 or 1 among `patients`.
 
     Where every query fails, or none, all resamples agree and the percentile interval has no width, however few
     the patients: 7 of 7 are compatible with 59 %.
     """
-    edge = ((1 - level) / 2) ** (1 / patients)
+    edge = ((1 - LEVEL) / 2) ** (1 / patients)
     return (edge, 1.0) if value == 1.0 else (0.0, 1.0 - edge)

@@ -15,15 +15,16 @@ NONE = "none"
 
 
 def fingerprint_of(reference: Reference, patients: Sequence[str], options: EvaluationOptions) -> str:
-    """Of the test studies, their patients and truth, the contradictions and the bootstrap: every figure's."""
+    """Hash of what every figure depends on: test studies, patients, truth, contradictions and bootstrap."""
     axes = {axis: dict(sorted(levels.items())) for axis, levels in sorted(options.contradictions.axes.items())}
     settings = f"{options.resamples} {options.seed} {options.min_count} {list(options.diseases)}"
     settings += " merged reports" if options.merge_reports else ""
+    settings += f" prior {options.prior}" if options.prior else ""
     return _hash([*_rows(reference, patients), settings, json.dumps(axes)])
 
 
 def studies_fingerprint(reference: Reference | None, patients: Sequence[str]) -> str:
-    """Of studies that something was fitted to or tuned on: ids, patients and truth; `none` without any."""
+    """Hash of the studies used for fitting or tuning (ids, patients, truth); `none` without any."""
     return NONE if reference is None else _hash(_rows(reference, patients))
 
 
@@ -50,6 +51,11 @@ def probe_parts(tasks: Iterable[str], train: str, options: EvaluationOptions) ->
         }
         for task in tasks
     }
+
+
+def pooled_fingerprint(parts: Iterable[str]) -> str:
+    """Hash of the fingerprints of evaluations that are pooled, in their order."""
+    return _hash(parts)
 
 
 def _rows(reference: Reference, patients: Sequence[str]) -> list[str]:

@@ -1,9 +1,9 @@
 """What each gallery study adds to a figure: every query's value with it, less the value without it.
 
-A test set is a sample of patients twice over: as queries and as what they are searched in. Resampling the queries
+Patients enter a test set in two roles, as queries and as the gallery that is searched. Resampling the queries
 alone makes intervals too narrow. Ranking a resampled gallery anew would be slow, and its repeated studies fill the
-first ten places as no gallery does. So the effect of leaving a study out is worked out exactly, for all studies at
-once from the one ranking, and a resample adds the effects of the patients that it repeats and takes off those that
+first ten places as in no real gallery. So the effect of leaving a study out is computed exactly, for all studies
+from the one ranking, and a resample adds the effects of the patients that it repeats and takes off those that
 it lacks: the first-order (Hájek) term of the figure as a function of its gallery, whose variance is the jackknife's
 (Efron & Stein 1981, doi:10.1214/aos/1176345462).
 """
@@ -237,14 +237,6 @@ def auc_effect(
 def _ratio(top: Num[np.ndarray, "..."], bottom: Num[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
     """top / bottom, 0 where the bottom is."""
     return np.asarray(np.divide(top, bottom, out=np.zeros(np.broadcast(top, bottom).shape), where=bottom > 0))
-
-
-def _below(
-    ordered: Float64[np.ndarray, " others"], scores: Float64[np.ndarray, " studies"]
-) -> Float64[np.ndarray, " studies"]:
-    """How many of `ordered` are below each score, ties half."""
-    ends = np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")
-    return np.asarray(ends / 2)
 
 
 def _at(relevant: Relevant, place: int) -> Integer[np.ndarray, " queries"]:

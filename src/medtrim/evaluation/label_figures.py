@@ -73,9 +73,12 @@ def figures_of(
     return figures
 
 
-def mean_of_defined(stacked: Float64[np.ndarray, "rows resamples"]) -> Float64[np.ndarray, " resamples"]:
-    """Mean over the rows that are not NaN, by column; NaN where none is."""
+def mean_of_defined(
+    stacked: Float64[np.ndarray, "rows resamples"], weights: Float64[np.ndarray, " rows"] | None = None
+) -> Float64[np.ndarray, " resamples"]:
+    """Mean, or weighted mean, over the rows that are not NaN, by column; NaN where none is."""
     defined = np.isfinite(stacked)
-    count = defined.sum(axis=0)
-    total = np.where(defined, stacked, 0.0).sum(axis=0)
+    shares = defined * (1.0 if weights is None else weights[:, None])
+    count = shares.sum(axis=0)
+    total = (shares * np.where(defined, stacked, 0.0)).sum(axis=0)
     return np.asarray(np.divide(total, count, out=np.full(stacked.shape[1], np.nan), where=count > 0))

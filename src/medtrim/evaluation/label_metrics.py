@@ -118,15 +118,15 @@ def score_label(
     threshold: float,
 ) -> LabelScores:
     """AUROC, AUPRC, and F1 at `threshold`, of studies at `rows` of the bootstrap."""
-    values: dict[str, float] = {}
-    replicates: dict[str, Float64[np.ndarray, " resamples"]] = {}
     named = scores >= threshold
-    for weights, resampled in ((np.ones((len(scores), 1)), False), (bootstrap.study_weights(rows), True)):
+
+    def metrics(weights: Weights) -> dict[str, Float64[np.ndarray, " resamples"]]:
         found = curve(scores, positive, weights)
-        metrics = {"AUROC": auroc(found), "AUPRC": auprc(found), "F1": f1(named, positive, weights)}
-        for name, result in metrics.items():
-            if resampled:
-                replicates[name] = result
-            else:
-                values[name] = float(result[0])
-    return LabelScores(values, replicates)
+        return {"AUROC": auroc(found), "AUPRC": auprc(found), "F1": f1(named, positive, weights)}
+
+    values = metrics(np.ones((len(scores), 1)))
+    blocks = [metrics(weights) for weights in bootstrap.weight_blocks(rows)]
+    return LabelScores(
+        values={name: float(result[0]) for name, result in values.items()},
+        replicates={name: np.concatenate([block[name] for block in blocks]) for name in values},
+    )

@@ -57,9 +57,12 @@ def linear_probe(
         draws: list[dict[str, LabelScores]] = []
         for repeat in range(1 if fraction == 1 else repeats):
             rows = draw_patients(train_patients, fraction=fraction, rng=np.random.default_rng([seed, repeat]))
+            inputs = train_image[rows].astype(np.float64)
+            scaler = StandardScaler(copy=False).fit(inputs)
+            inputs, tested = scaler.transform(inputs), scaler.transform(image.astype(np.float64))
             draws.append(
                 {
-                    name: score(_probe(name, train_image[rows], known[name][rows], image, positive), bootstrap)
+                    name: score(_probe(name, inputs, known[name][rows], tested, positive), bootstrap)
                     for name, positive in truth.items()
                 }
             )
@@ -82,20 +85,17 @@ def draw_patients(
 
 def _probe(
     name: str,
-    train_image: Float[np.ndarray, "train dimension"],
+    train: Float64[np.ndarray, "train dimension"],
     known: Bool[np.ndarray, " train"],
-    image: Float[np.ndarray, "studies dimension"],
+    inputs: Float64[np.ndarray, "studies dimension"],
     positive: Bool[np.ndarray, " studies"],
 ) -> ScoredLabel:
     if known.all() or not known.any():
-        alike: Float64[np.ndarray, " studies"] = np.zeros(len(image))
+        alike: Float64[np.ndarray, " studies"] = np.zeros(len(inputs))
         return ScoredLabel(name, alike, positive, None, 0.0 if known.all() else float("inf"))
-    scaler = StandardScaler().fit(train_image.astype(np.float64))
-    inputs = scaler.transform(train_image.astype(np.float64))
-    model = LogisticRegression(max_iter=5000).fit(inputs, known)
-    threshold = best_threshold(model.decision_function(inputs), known)
-    scores = model.decision_function(scaler.transform(image.astype(np.float64)))
-    return ScoredLabel(name, scores, positive, None, threshold)
+    model = LogisticRegression(max_iter=5000).fit(train, known)
+    threshold = best_threshold(model.decision_function(train), known)
+    return ScoredLabel(name, model.decision_function(inputs), positive, None, threshold)
 
 
 def _mean(draws: list[LabelScores]) -> LabelScores:

@@ -61,12 +61,6 @@ def metric_infos() -> Mapping[str, MetricInfo]:
     return infos
 
 
-@cache
-def group_titles() -> Mapping[str, str]:
-    """Title of every metric group, in the order of tables."""
-    return dict(_data()["groups"])
-
-
 def metric_info(key: str) -> MetricInfo:
     """The description of one metric.
 

@@ -24,6 +24,8 @@ class EvaluationOptions:
         contradictions: of descriptors, as the annotations' ontology has them.
         merge_reports: in instance retrieval, count reports with identical text as one: a text stands in the gallery
             once, and a text has found its own with the image of any study that has it.
+        prior: λ of `report_prior`, in [0, 1]: how much the frequency of a reading counts where images look for
+            reports.
     """
 
     directions: Sequence[str] = DIRECTIONS
@@ -37,4 +39,5 @@ class EvaluationOptions:
     diseases: Sequence[str] = DISEASES
     contradictions: Contradictions = DEFAULT_CONTRADICTIONS
     merge_reports: bool = False
+    prior: float = 0.0
     batch_size: int = 64

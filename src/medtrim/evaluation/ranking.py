@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Integer, Num
 
@@ -9,6 +11,16 @@ from jaxtyping import Bool, Float, Float64, Int64, Integer, Num
 # ties are broken by study id instead of by the last bit of a matrix product.
 SIMILARITY_DECIMALS = 7
 _HIGHEST = 2 * 10**SIMILARITY_DECIMALS + 1
+# Queries that are ranked at a time, and pairs of a query and a gallery study: 16 MiB a matrix of numbers.
+BLOCK = 1024
+PAIRS = 1 << 21
+
+
+def blocks(rows: Integer[np.ndarray, " rows"], gallery: int) -> Iterator[Integer[np.ndarray, " block"]]:
+    """`rows` in blocks that have at most `PAIRS` pairs with `gallery` studies, so that memory does not grow."""
+    step = max(1, min(BLOCK, PAIRS // max(1, gallery)))
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
 
 
 def unit(vectors: Float[np.ndarray, "studies dimension"]) -> Float64[np.ndarray, "studies dimension"]:

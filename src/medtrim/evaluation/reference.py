@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow.compute as pc
 from jaxtyping import Bool, Float64, Integer
 
-from medtrim.mining.similarity import EncodedStudies, ScoreConfig, encode_studies, similarity_terms
+from medtrim.mining.coded import CodedFindings, code_findings
+from medtrim.mining.reading import encode_coded
+from medtrim.mining.similarity import EncodedStudies, ScoreConfig, similarity_terms
 from medtrim.types import DEFAULT_CONTRADICTIONS, DISEASES, Annotation, Contradictions
+from medtrim.types.tables import annotation_table
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,10 @@ def make_reference(
     Raises:
         TableError: a study id repeats.
     """
-    ordered = sorted(annotations, key=lambda a: a.study_id)
     config = ScoreConfig(mode="symmetric", diseases=tuple(diseases))
-    encoded = encode_studies(ordered, config)
+    coded = code_findings(annotation_table(annotations).table.combine_chunks().to_batches())
+    coded = coded.take(pc.sort_indices(coded.study_ids).to_numpy())
+    encoded = encode_coded(coded, coded.study_ids.to_pylist(), config)
     return Reference(
         study_ids=encoded.study_ids,
         encoded=encoded,
@@ -91,18 +96,24 @@ def make_reference(
         fine=encoded.inverse,
         is_normal=encoded.is_normal,
         has=encoded.has[encoded.inverse],
-        levels={axis: _levels(ordered, axis, config, contradictions) for axis in contradictions.axes},
+        levels={axis: _levels(coded, axis, config, contradictions) for axis in contradictions.axes},
     )
 
 
 def _levels(
-    annotations: Sequence[Annotation], axis: str, config: ScoreConfig, contradictions: Contradictions
+    coded: CodedFindings, axis: str, config: ScoreConfig, contradictions: Contradictions
 ) -> Integer[np.ndarray, "studies diseases"]:
     column = {disease: i for i, disease in enumerate(config.diseases)}
-    masks = np.zeros((len(annotations), len(column)), np.int64)
-    for row, annotation in enumerate(annotations):
-        for finding in annotation.findings:
-            if finding.assertion in config.assertions and finding.disease in column:
-                for level in contradictions.levels(axis, (*finding.adjectives, *finding.directions)):
-                    masks[row, column[finding.disease]] |= 1 << level
+    columns = np.array([column.get(word, -1) for word in coded.words["disease"]], np.int64)
+    counted = np.array([word in config.assertions for word in coded.words["assertion"]], bool)
+    masks = np.zeros((len(coded), len(column)), np.int64)
+    for name, owner in coded.owners.items():
+        bits = np.array(
+            [sum(1 << level for level in set(contradictions.levels(axis, (word,)))) for word in coded.words[name]],
+            np.int64,
+        )
+        kept = (columns[coded.disease[owner]] >= 0) & counted[coded.assertion[owner]]
+        finding = owner[kept]
+        places = (coded.study[finding], columns[coded.disease[finding]])
+        np.bitwise_or.at(masks, places, bits[coded.codes[name][kept]])
     return masks

@@ -48,7 +48,7 @@ _SCHEMA = pa.schema(
 _REQUIRED = pa.schema([field for field in _SCHEMA if field.name != "patients"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EvaluationResult:
     """Everything one method reached on one test set.
 
@@ -76,17 +76,32 @@ class EvaluationResult:
     def figure(
         self, metric: str, *, task: str = "retrieval", direction: str = "", queries: str = "", label: str = ""
     ) -> Figure:
-        """The figure with this key; `queries` defaults to `abnormal` in retrieval.
+        """The figure with this key; `queries` defaults to `all` in retrieval, as in every table.
 
         Raises:
-            TableError: there is none; the message lists the metrics of the task.
+            TableError: there is none; the message lists the choices.
         """
-        group = queries or ("abnormal" if task == "retrieval" else "")
-        for figure in self.figures:
-            if figure.key == (task, metric, direction, group, label):
-                return figure
-        there = ", ".join(dict.fromkeys(f.metric for f in self.figures if f.task == task)) or "none"
-        raise TableError(f"no {task} figure {metric!r} for {direction!r} {group!r} {label!r}; metrics: {there}")
+        wanted = {
+            "task": task,
+            "metric": metric,
+            "direction": direction,
+            "queries": queries or ("all" if task == "retrieval" else ""),
+            "label": label,
+        }
+        found = list(self.figures)
+        for name, given in wanted.items():
+            there = list(dict.fromkeys(getattr(figure, name) for figure in found))
+            if given not in there:
+                asked = f"has no {name} {given!r}" if given else f"needs a {name}"
+                of = f"the figure {metric!r}" if name not in ("task", "metric") else f"{self.method!r}"
+                raise TableError(f"{of} {asked}; choices: {', '.join(map(repr, there)) or 'none'}")
+            found = [figure for figure in found if getattr(figure, name) == given]
+        return found[0]
+
+    def __repr__(self) -> str:
+        studies, patients = (self.facts.get(name, "?") for name in ("studies", "patients"))
+        size = f"{studies} studies of {patients} patients"
+        return f"<EvaluationResult {self.method!r}: {len(self.figures)} figures, {size}>"
 
     def to_table(self) -> pa.Table:
         """The metrics table."""

@@ -1,21 +1,22 @@
-"""Retrieval in four directions: own report, same diseases, same findings in every detail, and what goes wrong."""
+"""Retrieval in four directions: own report, same diseases, same findings in every detail, contradictions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float64, Integer
 
 from medtrim.errors import ConfigError, TableError
-from medtrim.evaluation.blocks import blocks
 from medtrim.evaluation.bootstrap import PatientBootstrap, lower_median
 from medtrim.evaluation.figures import Figure, QueryValues, figure_of, joined, make_figure, mean_values
 from medtrim.evaluation.gallery import (
     EffectSum,
+    GalleryEffect,
     Window,
+    auc_effect,
     average_precision_effect,
     ndcg_effect,
     plain_precision_effect,
@@ -26,6 +27,7 @@ from medtrim.evaluation.gallery import (
 from medtrim.evaluation.ranking import (
     ahead_of_own,
     average_precision,
+    blocks,
     ndcg,
     precision_at,
     rank_without_own,
@@ -33,7 +35,6 @@ from medtrim.evaluation.ranking import (
     unit,
 )
 from medtrim.evaluation.reference import Reference
-from medtrim.evaluation.separation import separation
 
 Direction = Literal["i2t", "t2i", "i2i", "t2t"]
 DIRECTIONS: tuple[Direction, ...] = ("i2t", "t2i", "i2i", "t2t")
@@ -69,6 +70,7 @@ def retrieval_figures(
     *,
     directions: Sequence[str] = DIRECTIONS,
     same_report: Integer[np.ndarray, " studies"] | None = None,
+    text_prior: Float[np.ndarray, " studies"] | None = None,
 ) -> RetrievalResult:
     """Retrieval metrics of embeddings whose rows are those of `reference` and of `bootstrap`, in the same order.
 
@@ -81,6 +83,7 @@ def retrieval_figures(
     Args:
         same_report: a code of each study's report, equal where the texts are; then instance retrieval merges them:
             a text stands in the gallery once, and a text has found its own with any image that has this text.
+        text_prior: at most 0, added to the cosine of each report where images look for reports.
 
     Raises:
         TableError: rows do not match, or there are fewer than two studies. ConfigError: unknown direction.
@@ -100,6 +103,9 @@ def retrieval_figures(
     tables: list[QueryTable] = []
     for direction in directions:
         source, gallery = side[direction[0]], side[direction[2]]
+        if direction == "i2t" and text_prior is not None:  # one dimension more adds it to every cosine
+            source = np.column_stack([source, np.ones(len(source))])
+            gallery = np.column_stack([gallery, text_prior])
         found = _direction(direction, source, gallery, reference, bootstrap, same_report)
         figures += found.figures
         tables += found.queries
@@ -147,7 +153,7 @@ def _direction(
             ranks = np.concatenate([part.ranks for part in parts])
             figures.append(_median_rank(ranks, rows, bootstrap, direction, group))
     found = {
-        group: _semantic(source, gallery, rows, reference) + separation(source, gallery, rows, reference)
+        group: _semantic(source, gallery, rows, reference) + _separation(source, gallery, rows, reference)
         for group, rows in groups.items()
     }
     for group, rows in groups.items():
@@ -178,7 +184,7 @@ class OwnRanks:
         columns = first if direction[2] == "t" else np.arange(len(gallery))
         ranks: list[Float64[np.ndarray, " block"]] = []
         effects = {k: EffectSum(len(gallery)) for k in CUTS}
-        for rows in blocks(queries):
+        for rows in blocks(queries, len(columns)):
             similarity = similarities(source[rows], gallery[columns])
             if len(codes) == len(report):
                 own = rows
@@ -234,13 +240,17 @@ def _semantic(
 ) -> list[QueryValues]:
     """Disease metrics, and those of findings in every detail, of `queries` in blocks."""
     columns: dict[str, list[QueryValues]] = {}
-    for rows in blocks(queries) if len(queries) else [queries]:
+    effects: dict[str, GalleryEffect] = {}
+    for rows in blocks(queries, len(gallery)) if len(queries) else [queries]:
         ranked = rank_without_own(similarities(source[rows], gallery), rows)
         values = _relevance(ranked, reference.disease_set, rows, "disease")
         values += _relevance(ranked, reference.fine, rows, "fine") + _detail(ranked, rows, reference)
         for value in values:
-            columns.setdefault(value.metric, []).append(value)
-    return [joined(parts) for parts in columns.values()]
+            name, effect = value.metric, value.gallery
+            columns.setdefault(name, []).append(replace(value, gallery=None))
+            if effect is not None:  # of the whole gallery, so that one is kept and not one a block
+                effects[name] = effects[name] + effect if name in effects else effect
+    return [replace(joined(parts), gallery=effects.get(name)) for name, parts in columns.items()]
 
 
 def _relevance(
@@ -277,7 +287,7 @@ def _detail(
 ) -> list[QueryValues]:
     """nDCG@10, and among the first R = min(10, number of fine matches): conflict rates and the conflict-free share.
 
-    What is alike has a disease in common, or is normal as the query is. A fixed top 10 would punish a perfect
+    Studies are alike where they have a disease in common or are both normal. A fixed top 10 would punish a perfect
     ranking, because fine matches run out.
     """
     studies = len(reference)
@@ -313,3 +323,36 @@ def _detail(
         (free & inside).sum(axis=1), window.size, out=np.full(len(rows), np.nan), where=window.size > 0
     )
     return [*values, mean_values("conflict-free @R", share, window_effect(window, free, None, studies))]
+
+
+def _separation(
+    source: Float64[np.ndarray, "studies dimension"],
+    gallery: Float64[np.ndarray, "studies dimension"],
+    queries: Integer[np.ndarray, " queries"],
+    reference: Reference,
+) -> list[QueryValues]:
+    """`disease AUC` and `attribute AUC` of each query against the other studies of the gallery.
+
+    Disease: P(a study with the query's disease set is more similar than one with another). Attribute: the same
+    among the studies with the query's disease set, those that match in every descriptor against those that do not.
+    AUCs are taken within a query, as a ranking is: pooled over all queries, image→text and text→image would be
+    the same number by construction. NaN for a query whose gallery has one kind only.
+    """
+    values = {name: np.full(len(queries), np.nan) for name in ("disease AUC", "attribute AUC")}
+    effects = {name: EffectSum(len(gallery)) for name in values}
+    done = 0
+    for rows in blocks(queries, len(gallery)):
+        similarity = similarities(source[rows], gallery)
+        for i, row in enumerate(rows, start=done):
+            others = np.delete(np.arange(len(gallery)), row)
+            scores = similarity[i - done][others]
+            alike = reference.disease_set[others] == reference.disease_set[row]
+            exact = reference.fine[others] == reference.fine[row]
+            for name, kept, positive in (
+                ("disease AUC", slice(None), alike),
+                ("attribute AUC", alike, exact[alike]),
+            ):
+                values[name][i], *effect = auc_effect(scores[kept], positive)
+                effects[name].add(others[kept], *effect)
+        done += len(rows)
+    return [mean_values(name, found, effects[name].total()) for name, found in values.items()]

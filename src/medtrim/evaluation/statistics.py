@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from medtrim.errors import ConfigError
+from medtrim.evaluation.bootstrap import LEVEL, interval
 
 Floats = NDArray[np.float64]
-LEVEL = 0.95
 VARIATIONS = ("resampled", "fixed")
 
 
@@ -32,8 +32,8 @@ class Estimate:
 class SeedPool:
     """The mean of a figure, or of a difference, over training seeds.
 
-    The models of S seeds are judged on the same patients. Their figures x_s = μ + a_s + e + e_s differ by training
-    (a_s), by what these patients do to every model (e) and to this one (e_s). The variance of their mean is
+    The models of S seeds are evaluated on the same patients. Their figures x_s = μ + a_s + e + e_s differ by
+    training (a_s), by what these patients do to every model (e) and to this one (e_s). Their mean has the variance
 
         V = s² / S + max(0, v − u / S)
 
@@ -50,11 +50,12 @@ class SeedPool:
 
     Attributes:
         seeds: how many.
-        variation: `resampled`: the interval speaks of other patients and other seeds. `fixed`: of other patients
-            and these very models; it is then the percentile interval of the mean's replicates, as with one seed.
+        variation: `resampled`: the interval covers the variation between patients and between seeds. `fixed`: that
+            between patients alone, for these trained models; it is then the percentile interval of the mean's
+            replicates, as with one seed.
 
     Raises:
-        ConfigError: no seeds, or another word for the variation.
+        ConfigError: no seeds, or an unknown variation.
     """
 
     seeds: int
@@ -85,7 +86,7 @@ class SeedPool:
         spread = float(given.std(ddof=1)) if self.seeds > 1 else float("nan")
         if self.variation == "fixed" or self.seeds == 1:
             pooled = replicates.mean(axis=0)
-            low, high = percentile_interval(pooled)
+            low, high = interval(pooled)
             return Estimate(mean, low, high, two_sided_p(pooled), spread)
         defined = replicates[:, np.isfinite(replicates).all(axis=0)]
         if not np.isfinite(mean) or defined.shape[1] < 2:
@@ -104,15 +105,6 @@ def _welch(mean: float, between: float, shared: float, *, seeds: int, spread: fl
     freedom = min(freedom, 1e6)
     reach = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
     return Estimate(mean, mean - reach, mean + reach, float(2 * stdtr(freedom, -abs(mean) / error)), spread)
-
-
-def percentile_interval(replicates: Floats, *, level: float = LEVEL) -> tuple[float, float]:
-    """Central interval of the replicates that are defined; NaN where none is."""
-    defined = replicates[np.isfinite(replicates)]
-    if not len(defined):
-        return float("nan"), float("nan")
-    low, high = np.quantile(defined, ((1 - level) / 2, (1 + level) / 2))
-    return float(low), float(high)
 
 
 def two_sided_p(replicates: Floats) -> float:

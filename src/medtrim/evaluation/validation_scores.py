@@ -1,4 +1,4 @@
-"""A few retrieval figures of a validation split: learning curves, and what a search chooses by."""
+"""A few retrieval figures of a validation split: for learning curves and early stopping."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def validation_scores(
     reference: Reference,
     bootstrap: PatientBootstrap,
 ) -> dict[str, float]:
-    """`METRICS` of abnormal queries, each the mean over `DIRECTIONS`; those that are not defined are left out.
+    """`METRICS` of queries with a finding, each the mean over `DIRECTIONS`; undefined ones are left out.
 
     Args:
         reference: truth of the studies, in their order.

@@ -45,7 +45,7 @@ class Decision:
 def verdict(metric: str, *, value: float, low: float, high: float, p_corrected: float) -> Verdict:
     """`better` or `worse` where the interval excludes 0 and the corrected p is at most `ALPHA`; `open` otherwise.
 
-    Both are asked for, since the interval is not corrected for the number of comparisons. An interval or a p-value
+    Both are required, since the interval is not corrected for the number of comparisons. An interval or a p-value
     that is NaN decides nothing. Whether higher is better is the metric's (`metrics.yaml`).
 
     Raises:

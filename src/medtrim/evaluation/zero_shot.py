@@ -23,7 +23,7 @@ MIN_COUNT = 5
 def prompt_scores(
     image: Float[np.ndarray, "studies dimension"], prompts: PromptPair, encode: EncodeTexts
 ) -> Float64[np.ndarray, " studies"]:
-    """cos(image, positive) − cos(image, negative); a side is its prompts' mean unit vector, made unit again.
+    """cos(image, positive) − cos(image, negative); each is the normalised mean of its prompts' unit vectors.
 
     The probability of CLIP's softmax over the pair is a rising function of it, so AUROC and AUPRC are the same.
     """

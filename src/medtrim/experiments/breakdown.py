@@ -65,13 +65,15 @@ def query_groups(study_ids: Sequence[str], patients: Sequence[str], truth: Mappi
 def breakdown(done: SuiteRun) -> Iterator[Row]:
     """Rows of every method, direction, metric and group, pooled over seeds."""
     section = done.suite.evaluation
-    folders: dict[str, list[Path]] = {}
+    folders: dict[str, dict[int, list[Path]]] = {}
     for run, outcome in done.finished():
-        folders.setdefault(run.spec.method, []).append(outcome.job.folder / EVALUATION)
+        by_seed = folders.setdefault(run.spec.method, {})
+        by_seed.setdefault(run.spec.seed, []).append(outcome.job.folder / EVALUATION)
     evaluated = {
         study_id
-        for paths in folders.values()
-        for study_id in read_table(paths[0] / QUERIES, _SCHEMA, table="queries")["study_id"].to_pylist()
+        for by_seed in folders.values()
+        for path in next(iter(by_seed.values()))
+        for study_id in read_table(path / QUERIES, _SCHEMA, table="queries")["study_id"].to_pylist()
     }
     studies = sorted(
         (s for s in read_studies(done.corpus.studies) if s.study_id in evaluated), key=lambda s: s.study_id
@@ -83,15 +85,15 @@ def breakdown(done: SuiteRun) -> Iterator[Row]:
     if not groups.members:
         return
     patients = PatientBootstrap(groups.patients, resamples=section.resamples, seed=section.seed)
-    for method, paths in folders.items():
-        yield from _of_method(done.suite, method, paths, groups, patients)
+    for method, by_seed in folders.items():
+        yield from _of_method(done.suite, method, list(by_seed.values()), groups, patients)
 
 
 def _of_method(
-    suite: Suite, method: str, paths: Sequence[Path], groups: QueryGroups, patients: PatientBootstrap
+    suite: Suite, method: str, by_seed: Sequence[Sequence[Path]], groups: QueryGroups, patients: PatientBootstrap
 ) -> Iterator[Row]:
-    seeds = SeedPool(len(paths), suite.evaluation.seed_variation)
-    tables = [_query_values(path / QUERIES, groups) for path in paths]
+    seeds = SeedPool(len(by_seed), suite.evaluation.seed_variation)
+    tables = [_query_values([path / QUERIES for path in folds], groups) for folds in by_seed]
     for direction, metric in tables[0]:
         shares = [group_shares(*table[direction, metric], groups, patients) for table in tables]
         for column, name in enumerate(groups.members):
@@ -148,14 +150,17 @@ def _ratio(top: Floats, bottom: Floats) -> Floats:
     return np.asarray(np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0))
 
 
-def _query_values(path: Path, groups: QueryGroups) -> dict[tuple[str, str], tuple[Floats, Floats]]:
-    """(direction, metric) → numerator and denominator by study, NaN where a study is no query of it."""
+def _query_values(folds: Sequence[Path], groups: QueryGroups) -> dict[tuple[str, str], tuple[Floats, Floats]]:
+    """(direction, metric) → numerator and denominator by study, NaN where a study is no query of it.
+
+    A study is a query in one of `folds` alone, of which there is one without cross-validation.
+    """
     row_of = {study_id: i for i, study_id in enumerate(groups.study_ids)}
-    table = read_table(path, _SCHEMA, table="queries")
+    rows = [row for path in folds for row in read_table(path, _SCHEMA, table="queries").to_pylist()]
     found: dict[tuple[str, str], tuple[Floats, Floats]] = {
         (d, m): (np.full(len(row_of), np.nan), np.full(len(row_of), np.nan)) for d in DIRECTIONS for m in METRICS
     }
-    for row in table.to_pylist():
+    for row in rows:
         key = row["direction"], row["metric"]
         if key in found and row["queries"] == "abnormal":
             place = row_of[row["study_id"]]

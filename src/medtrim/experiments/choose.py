@@ -36,13 +36,13 @@ class Trial:
 
 
 def score_of(result: EvaluationResult, tuning: TuningSection) -> float:
-    """The mean of the tuning's metrics over its directions, abnormal queries of the validation split.
+    """The mean of the tuning's metrics over its directions, over validation queries with a finding.
 
-    A metric that is undefined (attribute AUC where no two studies share their diseases, say) makes it NaN: a trial
-    is not to win by leaving out what is hard.
+    A metric that is undefined (attribute AUC where no two studies share their diseases, say) makes it NaN, so
+    that no trial wins by leaving it out.
     """
     values = [
-        result.figure(metric, direction=direction).value
+        result.figure(metric, direction=direction, queries="abnormal").value
         for metric in tuning.metrics
         for direction in tuning.directions
     ]

@@ -8,28 +8,39 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from medtrim.errors import TableError
-from medtrim.evaluation import EvaluationResult, Figure, read_evaluation
+from medtrim.evaluation import EvaluationResult, Figure, pool_folds, read_evaluation
 from medtrim.evaluation.compare import FEWEST_PATIENTS
+from medtrim.evaluation.metric_info import metric_info
 from medtrim.evaluation.statistics import Estimate, SeedPool, holm
 from medtrim.experiments.execute import EVALUATION
 from medtrim.experiments.rows import Kind, Row, headline_keys
 from medtrim.experiments.run_suite import SuiteRun
 from medtrim.experiments.schema import Suite
+from medtrim.experiments.unseen import UNSEEN
 
 BySeed = Mapping[int, EvaluationResult]
 NAN = float("nan")
+UNSEEN_KINDS: Mapping[Kind, Kind] = {
+    "pooled": "unseen",
+    "difference": "unseen difference",
+    "best": "unseen best",
+}
 
 
 @dataclass(frozen=True)
 class Evaluations:
-    """The evaluations of the runs that ended well: method → seed → result, and the sweeps' in the plan's order."""
+    """The evaluations of the runs that ended well: method → seed → result, and the sweeps' in the plan's order.
+
+    `unseen` are the finals' on the suite's unseen studies.
+    """
 
     finals: Mapping[str, BySeed]
     sweeps: Sequence[tuple[int, float, int, EvaluationResult]] = field(default=())
+    unseen: Mapping[str, BySeed] = field(default_factory=dict)
 
 
 def read_evaluations(done: SuiteRun) -> Evaluations:
-    """The evaluations of all runs that ended well.
+    """The evaluations of all runs that ended well, those of folds pooled.
 
     Raises:
         TableError: two runs were evaluated on different studies, truth or resamples, so that nothing can be paired.
@@ -37,18 +48,25 @@ def read_evaluations(done: SuiteRun) -> Evaluations:
     finals: dict[str, dict[int, EvaluationResult]] = {m: {} for m in done.suite.methods}
     sweeps = []
     prints: dict[str, str] = {}
-    for run, outcome in zip(done.runs, done.outcomes, strict=True):
-        if outcome.state == "failed":
-            continue
-        result = read_evaluation(outcome.job.folder / EVALUATION)
+    for runs in done.units().values():
+        run, outcome = runs[0]
+        read = [read_evaluation(each.job.folder / EVALUATION) for _, each in runs]
+        result = read[0] if run.fold is None else pool_folds(read)
         prints[result.fingerprint] = outcome.job.folder.name
         if run.role == "final":
             finals[run.spec.method][run.spec.seed] = result
         else:
             sweeps.append((run.sweep, run.x, run.spec.seed, result))
+    unseen: dict[str, dict[int, EvaluationResult]] = {}
+    by_folder = {o.job.folder: o for o in done.unseen_outcomes}
+    for run, outcome in done.finished():
+        later = by_folder.get(outcome.job.folder / UNSEEN)
+        if later is not None and later.state != "failed":
+            found = read_evaluation(later.job.folder / EVALUATION)
+            unseen.setdefault(run.spec.method, {})[run.spec.seed] = found
     if len(prints) > 1:
         raise TableError(f"runs were evaluated on different studies or truth: {', '.join(prints.values())}")
-    return Evaluations({m: results for m, results in finals.items() if results}, sweeps)
+    return Evaluations({m: results for m, results in finals.items() if results}, sweeps, unseen)
 
 
 def collect(suite: Suite, found: Evaluations) -> list[Row]:
@@ -59,13 +77,8 @@ def collect(suite: Suite, found: Evaluations) -> list[Row]:
         for seed, result in by_seed.items()
         for figure in result.figures
     ]
-    for method, by_seed in found.finals.items():
-        rows += _pooled(suite, method, by_seed)
-    if suite.ours in found.finals:
-        others = [m for m in found.finals if m != suite.ours]
-        differences = [row for other in others for row in _differences(suite, found.finals, other)]
-        rows += differences
-        rows += best_rivals(suite, rows, differences)
+    rows += _compared(suite, found.finals)
+    rows += [replace(row, kind=UNSEEN_KINDS[row.kind]) for row in _compared(suite, found.unseen)]
     for number, x, seed, result in found.sweeps:
         sweep = suite.sweeps[number]
         rows += [
@@ -80,6 +93,16 @@ def collect(suite: Suite, found: Evaluations) -> list[Row]:
             )
             for figure in result.figures
         ]
+    return rows
+
+
+def _compared(suite: Suite, finals: Mapping[str, BySeed]) -> list[Row]:
+    """Every method over its seeds, ours minus each other one, and minus the best of them."""
+    rows = [row for method, by_seed in finals.items() for row in _pooled(suite, method, by_seed)]
+    if suite.ours in finals:
+        others = [m for m in finals if m != suite.ours]
+        differences = [row for other in others for row in _differences(suite, finals, other)]
+        rows += [*differences, *best_rivals(suite, rows, differences)]
     return rows
 
 
@@ -105,7 +128,11 @@ def best_rivals(suite: Suite, rows: Iterable[Row], differences: Iterable[Row]) -
 
 
 def _pooled(suite: Suite, method: str, by_seed: BySeed) -> Iterator[Row]:
-    """The mean over seeds; of one seed the figure as it was evaluated, whose interval knows the edges 0 and 1."""
+    """The mean over seeds; of one seed the figure as it was evaluated.
+
+    The interval of a share is cut to the range from 0 to 1. Where every seed has 0, or every seed 1, seeds and
+    resamples agree and t gives it no width: it is then the evaluations' own interval, by the number of patients.
+    """
     if len(by_seed) == 1:
         (result,) = by_seed.values()
         yield from (_row("pooled", method, figure, _as_evaluated(figure)) for figure in result.figures)
@@ -113,7 +140,17 @@ def _pooled(suite: Suite, method: str, by_seed: BySeed) -> Iterator[Row]:
     pool = _seeds(suite, len(by_seed))
     for figures in aligned(list(by_seed.values())):
         estimate = pool.pool([f.value for f in figures], np.stack([f.replicates for f in figures]))
+        share = figures[0].task != "diagnostic" and metric_info(figures[0].metric).unit == "percent"
+        if share and estimate.value in (0.0, 1.0):
+            estimate = replace(estimate, low=figures[0].low, high=figures[0].high)
+        elif share:
+            estimate = replace(estimate, low=_share(estimate.low), high=_share(estimate.high))
         yield _row("pooled", method, figures[0], _without_p(estimate))
+
+
+def _share(value: float) -> float:
+    """`value` cut to the range from 0 to 1; NaN stays."""
+    return float(np.clip(value, 0.0, 1.0))
 
 
 def _differences(suite: Suite, finals: Mapping[str, BySeed], other: str) -> Iterator[Row]:

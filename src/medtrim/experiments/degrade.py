@@ -1,4 +1,4 @@
-"""Annotations made worse on purpose, to see how much a method owes to the recogniser's accuracy."""
+"""Annotations with errors put in on purpose, to measure how a method depends on the recogniser's accuracy."""
 
 from __future__ import annotations
 

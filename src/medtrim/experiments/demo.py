@@ -6,13 +6,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from medtrim.data.rows import read_rows, table_suffix
 from medtrim.errors import ConfigError
 from medtrim.experiments.load import build_suite, holds, packaged
 from medtrim.experiments.run_suite import INDEX, RUNS, SuiteRun
 from medtrim.experiments.schema import DataSection, PhantomData, Suite
+from medtrim.models.names import PACKAGED
+from medtrim.models.packaged import ENCODERS, INSTALL, packaged_problem
 from medtrim.training import RECIPES, load_config
 from medtrim.types.settings import merge, nearest, nested
 from medtrim.types.tables import Progress, no_progress, read_studies
@@ -20,6 +24,9 @@ from medtrim.types.tables import Progress, no_progress, read_studies
 DEMO = "demo"
 # The recipe that the learning rates of the packaged suite were searched for.
 OWN_RATES = "tiny-cpu"
+PRETRAINED = "pretrained-cpu"
+# From so many studies on encoders are worth training whole, for which there are other recipes.
+MANY_STUDIES = 20_000
 ONE_RATE = "the recipe's or the command's, the same for every method"
 TABLES = "the tables are those of this run, from its source"
 
@@ -52,6 +59,25 @@ class DemoOptions:
     resamples: int = 1000
     save_every: int = 0
     jobs: int = 0
+
+
+def default_recipe(studies: Path, *, encoding: str = "utf-8") -> tuple[str, str]:
+    """The recipe for the user's own studies, and why it is that one, as a sentence.
+
+    A table of fewer than 20,000 rows is trained from packaged pretrained encoders, where these are installed.
+
+    Raises:
+        TableError: the table cannot be read.
+    """
+    problems = [packaged_problem(PACKAGED + name) for name in ENCODERS]
+    if any(problems):
+        return OWN_RATES, f"small encoders from random weights; pretrained ones come by {INSTALL}"
+    if not table_suffix(studies):
+        return OWN_RATES, f"small encoders from random weights; --recipe {PRETRAINED} has pretrained ones"
+    rows = sum(1 for _ in islice(read_rows(studies, encoding=encoding).rows, MANY_STUDIES))
+    if rows >= MANY_STUDIES:
+        return OWN_RATES, f"{MANY_STUDIES:,} studies or more; --recipe single-gpu trains pretrained encoders whole"
+    return PRETRAINED, "pretrained encoders, frozen, for frontal films; --recipe tiny-cpu has random weights"
 
 
 def demo_suite(options: DemoOptions) -> Suite:
@@ -150,7 +176,8 @@ def _recipe(recipe: str) -> tuple[dict[str, Any], dict[str, Any]]:
     )
     plain = read.model_dump(mode="json", exclude_unset=True)
     objective = plain.pop("objective", {})
-    return {k: v for k, v in plain.items() if k not in ("data", "out", "seed")}, objective
+    films = {k: v for k, v in plain.pop("data").items() if k in ("fit", "equalize")}
+    return {"data": films, **{k: v for k, v in plain.items() if k not in ("out", "seed")}}, objective
 
 
 def _fitted(

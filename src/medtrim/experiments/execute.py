@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,18 +46,22 @@ from medtrim.types.tables import (
     write_table,
 )
 
-EVALUATION, TRAINED = "evaluation", "trained.json"
+EVALUATION, TRAINED, MODEL = "evaluation", "trained.json", "model"
 
 
 @dataclass(frozen=True)
 class RunTask:
-    """What a worker needs: the run, the corpus, and what the suite says about every run."""
+    """What a worker needs: the run, the corpus, and what the suite says about every run.
+
+    With a `checkpoint` nothing is trained: that model is evaluated on the corpus.
+    """
 
     spec: RunSpec
     corpus: PreparedCorpus
     splits: Mapping[str, str]
     device: str = "cpu"
     keep_model: bool = False
+    checkpoint: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -67,7 +71,7 @@ class RunTask:
     def from_dict(cls, values: Mapping[str, Any]) -> RunTask:
         """The inverse of `to_dict`."""
         corpus = PreparedCorpus.from_dict(values["corpus"])
-        given = {name: values[name] for name in ("splits", "device", "keep_model")}
+        given = {name: values[name] for name in ("splits", "device", "keep_model", "checkpoint")}
         return cls(RunSpec(**values["spec"]), corpus, **given)
 
 
@@ -81,12 +85,16 @@ def execute(task: RunTask, folder: Path, report: Reporter) -> dict[str, Any]:
         MedTrimError: whatever the parts raise; the suite records it and goes on.
     """
     started = time.perf_counter()
+    if task.checkpoint:
+        result = _evaluate(task, Path(task.checkpoint), report)
+        write_evaluation(result, folder / EVALUATION)
+        return {"seconds": time.perf_counter() - started, "fingerprint": result.fingerprint}
     config = _training(task, folder, report)
     finished = read_json(folder / TRAINED)
     if not finished:
         finished = _train(task, config, folder, report)
     after_training = time.perf_counter()
-    model = config.out / "model"
+    model = config.out / MODEL
     result = _evaluate(task, model, report)
     write_evaluation(result, folder / EVALUATION)
     shutil.rmtree(config.out / "checkpoints", ignore_errors=True)
@@ -103,7 +111,7 @@ def execute(task: RunTask, folder: Path, report: Reporter) -> dict[str, Any]:
 
 
 def _train(task: RunTask, config: TrainConfig, folder: Path, report: Reporter) -> dict[str, Any]:
-    """Train, and leave `trained.json` as the last act: with it the training has ended."""
+    """Train, and write `trained.json` last: it marks the training as finished."""
 
     def note(line: Mapping[str, float]) -> None:
         if "loss" in line:
@@ -219,11 +227,12 @@ def evaluation_options(measures: Mapping[str, Any], reference: Path) -> Evaluati
         zero_shot=bool(measures.get("zero_shot", False)),
         probes=bool(measures.get("probes")),
         probe_fractions=tuple(measures.get("probes") or (1.0,)),
+        prior=float(measures.get("prior", 0.0)),
         contradictions=contradictions_of_table(reference),
     )
 
 
-def limited(studies: list[Study], limit: int) -> list[Study]:
+def limited(studies: Sequence[Study], limit: int) -> Sequence[Study]:
     """The first `limit` studies of each split (0: all), by study id."""
     if not limit:
         return studies

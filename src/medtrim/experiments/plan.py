@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Literal
@@ -76,7 +76,7 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run and the part it plays.
+    """A run and its role.
 
     Attributes:
         role: `search` evaluates a point of a method's grid on validation, `final` and `sweep` evaluate on test.
@@ -84,6 +84,7 @@ class PlannedRun:
         trial: number of the point in the search; −1 elsewhere.
         sweep: number of the sweep; −1 elsewhere.
         x: value on the sweep's axis; NaN elsewhere.
+        fold: that it is evaluated on, from 0; None without cross-validation.
     """
 
     role: Role
@@ -92,12 +93,19 @@ class PlannedRun:
     trial: int = -1
     sweep: int = -1
     x: float = float("nan")
+    fold: int | None = None
 
     @property
     def title(self) -> str:
         """What progress shows."""
         what = {"search": f"trial {self.trial + 1}", "final": f"seed {self.spec.seed}", "sweep": f"at {self.x:g}"}
-        return f"{self.spec.method}, {what[self.role]}"
+        fold = "" if self.fold is None else f", fold {self.fold + 1}"
+        return f"{self.spec.method}, {what[self.role]}{fold}"
+
+    @property
+    def unit(self) -> tuple[str, str, int, int, str]:
+        """What its folds have in common: role, method, seed, number of the sweep, value on its axis."""
+        return self.role, self.spec.method, self.spec.seed, self.sweep, f"{self.x:g}"
 
 
 def search_points(suite: Suite, method: str) -> tuple[dict[str, Any], ...]:
@@ -142,23 +150,22 @@ def plan_search(suite: Suite) -> list[PlannedRun]:
 
 
 def plan_final(suite: Suite, chosen: Mapping[str, Mapping[str, Any]]) -> list[PlannedRun]:
-    """The runs that are reported: every method with every seed, then the sweeps.
+    """The runs that are reported: every method with every seed on every fold, then the sweeps.
 
     Args:
         chosen: method → the point that its search chose; methods that are absent run as they are written.
     """
-    measures = _measures(suite)
-    runs = [
-        PlannedRun("final", make_spec(suite, m, chosen.get(m, {}), seed, "test", measures), chosen.get(m, {}))
-        for seed in suite.seeds
-        for m in suite.methods
-    ]
+    folds: Sequence[int | None] = range(suite.folds) if suite.folds else (None,)
+    runs = []
+    for seed, fold, method in product(suite.seeds, folds, suite.methods):
+        point = chosen.get(method, {})
+        spec = make_spec(suite, method, point, seed, "test", _measures(suite, fold))
+        runs.append(PlannedRun("final", spec, point, fold=fold))
     for number, sweep in enumerate(suite.sweeps):
-        for seed in sweep.seeds or suite.seeds[:1]:
-            for x in sweep.values:
-                point = {**chosen.get(sweep.method, {}), **sweep_point(sweep, x)}
-                spec = make_spec(suite, sweep.method, point, seed, "test", measures)
-                runs.append(PlannedRun("sweep", spec, point, sweep=number, x=x))
+        for seed, x, fold in product(sweep.seeds or suite.seeds[:1], sweep.values, folds):
+            point = {**chosen.get(sweep.method, {}), **sweep_point(sweep, x)}
+            spec = make_spec(suite, sweep.method, point, seed, "test", _measures(suite, fold))
+            runs.append(PlannedRun("sweep", spec, point, sweep=number, x=x, fold=fold))
     return runs
 
 
@@ -201,14 +208,16 @@ def _common(suite: Suite) -> dict[str, Any]:
     }
 
 
-def _measures(suite: Suite) -> dict[str, Any]:
+def _measures(suite: Suite, fold: int | None) -> dict[str, Any]:
     section = suite.evaluation
     return {
         "retrieval": ["i2t", "t2i", "i2i", "t2t"],
         "resamples": section.resamples,
-        "seed": section.seed,
+        # Folds have other patients: their draws must not depend on each other.
+        "seed": section.seed + (fold or 0),
         "zero_shot": section.zero_shot,
         "probes": list(section.probes),
+        **({"prior": section.prior} if section.prior else {}),
         **_common(suite),
     }
 

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medtrim.data import ImageCache, assign_splits, check_patient_overlap, read_corpus
+from medtrim.data import ImageCache, assign_folds, assign_splits, check_patient_overlap, read_corpus
+from medtrim.data.images import Fit
 from medtrim.data.phantom import make_corpus
 from medtrim.entities import annotate_corpus, load_ontology, split_sections
 from medtrim.errors import ConfigError, TableError
@@ -44,7 +45,8 @@ class PreparedCorpus:
 
     Attributes:
         studies: studies table with a split each; image paths are absolute, or start from its folder.
-        annotations: what the recogniser read, of the training split alone: methods are given nothing else.
+        annotations: what the recogniser read, of the training split alone: methods are given nothing else. Of every
+            study where there are folds, which have their own.
         reference: what evaluation takes for true, of every study.
         cache: folder of the image cache.
         image_root: folder that relative image paths start from.
@@ -52,6 +54,8 @@ class PreparedCorpus:
         counts: studies, patients and normal studies by split, and rejects.
         facts: name and version of the ontology; for phantoms, from what share of the reports the recogniser reads
             the drawn diseases (`diseases_read_back`), and all their descriptors as well (`descriptors_read_back`).
+        folds: with cross-validation, the same studies with the splits of each fold. Then every study of the whole
+            is a test study, and `counts` has of the other splits the smallest number that a fold has.
     """
 
     studies: Path
@@ -62,77 +66,169 @@ class PreparedCorpus:
     fingerprint: str
     counts: dict[str, int]
     facts: dict[str, Any]
+    folds: tuple[PreparedCorpus, ...] = ()
+
+    def of_fold(self, fold: int | None) -> PreparedCorpus:
+        """The corpus of a fold; the whole where there are none."""
+        return self if fold is None else self.folds[fold]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+        plain = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(replace(self, folds=())).items()}
+        return {**plain, "folds": [fold.to_dict() for fold in self.folds]}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PreparedCorpus:
         """The inverse of `to_dict`."""
         paths = ("studies", "annotations", "reference", "cache", "image_root")
         given: dict[str, Any] = {k: Path(v) if k in paths else v for k, v in values.items()}
-        return cls(**given)
+        return cls(**{**given, "folds": tuple(cls.from_dict(fold) for fold in values.get("folds", ()))})
 
 
 def prepare_corpus(
-    suite: Suite, out: Path, *, image_size: int, workers: int = 1, stage: Stage = lambda _: no_progress
+    suite: Suite,
+    out: Path,
+    *,
+    image_size: int,
+    fit: Fit = "pad",
+    equalize: bool = False,
+    workers: int = 1,
+    stage: Stage = lambda _: no_progress,
 ) -> PreparedCorpus:
     """Make the corpus of `suite` in folder `out`, or take the one that an earlier run made there of the same data.
 
     Args:
         image_size: side in pixels that the backbone reads.
+        fit, equalize: how images are fitted into that square (`medtrim.data.load_square`).
         stage: name of a stage → its progress call.
 
     Raises:
         ConfigError: a split is empty that the suite cannot do without.
-        TableError: the data cannot be read, or the reference is missing.
+        TableError: the data cannot be read, the reference is missing, or there are fewer patients than folds.
     """
     out.mkdir(parents=True, exist_ok=True)
     sources = {str(p): content_digest(p) for p in (suite.data.studies, suite.data.annotations) if p is not None}
     wanted = {
         "data": suite.data.model_dump(mode="json"),
         "image_size": image_size,
+        "fit": fit,
+        "equalize": equalize,
         "splits": _splits(suite),
         "sources": sources,
+        **({"folds": suite.folds} if suite.folds else {}),
     }
     held = read_json(out / RECORD)
-    if held.get("wanted") == wanted and _complete(held):
+    if held.get("wanted") == wanted and is_complete(held):
         return PreparedCorpus.from_dict(held["corpus"])
     if suite.data.phantom is not None:
-        studies, rejects, root = _drawn(suite.data.phantom, out, workers, stage)
+        studies, root = draw_phantoms(suite.data.phantom, out, workers, stage)
+        rejects: list[Reject] = []
     else:
-        studies, rejects, root = _read(suite.data, out)
-    _check_splits(suite, studies)
+        studies, rejects, root = _read(suite, out)
+    placed = _folds(suite, studies) if suite.folds else [studies]
+    for split in placed:
+        _check_splits(suite, split)
     built = ImageCache.build(
-        studies, root=root, size=image_size, path=out / "cache", workers=workers, progress=stage("image cache")
+        studies,
+        root=root,
+        size=image_size,
+        path=out / "cache",
+        fit=fit,
+        equalize=equalize,
+        workers=workers,
+        progress=stage("image cache"),
     )
     rejects = [*rejects, *built.rejects]
-    studies = [s for s in studies if s.study_id in built.cache]
-    _check_splits(suite, studies, having="readable image")
-    annotations, made = _annotations(suite.data, studies, stage)
-    reference = _reference(suite, out, studies, annotations)
-    training = {s.study_id for s in studies if s.split == suite.evaluation.train}
-    paths = {name: out / f"{name}.parquet" for name in ("studies", "annotations", "reference")}
-    known = [a for a in annotations if a.study_id in training]
-    write_table(annotations_to_table(known), paths["annotations"], made)
-    reference_provenance = Provenance("reference", ontology=made.ontology, extra=made.extra)
-    write_table(annotations_to_table(reference), paths["reference"], reference_provenance)
+    placed = [[s for s in split if s.study_id in built.cache] for split in placed]
+    for split in placed:
+        _check_splits(suite, split, having="readable image")
+    annotations, made = _annotations(suite.data, placed[0], stage)
     write_table(rejects_to_table(rejects), out / "rejects.parquet", Provenance("rejects"))
-    write_table(studies_to_table(studies), paths["studies"], Provenance("studies"))
     facts: dict[str, Any] = {"ontology": f"{made.ontology.name} {made.ontology.version}"} if made.ontology else {}
+    truth = _truth(suite.data, out, placed[0]) if suite.data.reference != "annotations" else annotations
     if suite.data.phantom is not None and suite.data.annotations is None:
-        facts |= _read_back(annotations, _truth(suite.data, out, studies))
-    corpus = PreparedCorpus(
-        **paths,
-        cache=out / "cache",
-        image_root=root,
-        fingerprint=fingerprint(studies, annotations, reference, built.cache),
-        counts=_counts(suite, studies, reference, len(rejects)),
-        facts=facts,
-    )
+        facts |= read_back(annotations, _truth(suite.data, out, placed[0]))
+    parts = Parts(suite, root, built.cache, annotations, made, truth, rejects=len(rejects), facts=facts)
+    if suite.folds:
+        folds = tuple(parts.write(split, out / f"fold-{i + 1}") for i, split in enumerate(placed))
+        test = [replace(s, split=suite.evaluation.test) for s in placed[0]]
+        corpus = replace(parts.write(test, out, known=annotations), folds=folds)
+        least = {k: min(fold.counts[k] for fold in folds) for k in corpus.counts if not k.startswith("test")}
+        corpus = replace(corpus, counts={**corpus.counts, **least})
+    else:
+        corpus = parts.write(placed[0], out)
     write_json(out / RECORD, {"wanted": wanted, "corpus": corpus.to_dict()})
     return corpus
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the corpora of a suite have in common, one a fold: everything but the splits.
+
+    `annotations` and `truth` are of the studies in their order, `made` says where the annotations come from.
+    """
+
+    suite: Suite
+    root: Path
+    cache: ImageCache
+    annotations: Sequence[Annotation]
+    made: Provenance
+    truth: Sequence[Annotation]
+    rejects: int
+    facts: dict[str, Any]
+
+    def write(
+        self, studies: Sequence[Study], out: Path, *, known: Sequence[Annotation] | None = None
+    ) -> PreparedCorpus:
+        """The corpus of `studies`, which have the splits, in folder `out`.
+
+        Args:
+            known: annotations that methods are given; those of the training split by default.
+        """
+        out.mkdir(exist_ok=True)
+        reference = self._reference(studies)
+        if known is None:
+            training = {s.study_id for s in studies if s.split == self.suite.evaluation.train}
+            known = [a for a in self.annotations if a.study_id in training]
+        paths = {name: out / f"{name}.parquet" for name in ("studies", "annotations", "reference")}
+        write_table(annotations_to_table(known), paths["annotations"], self.made)
+        provenance = Provenance("reference", ontology=self.made.ontology, extra=self.made.extra)
+        write_table(annotations_to_table(reference), paths["reference"], provenance)
+        write_table(studies_to_table(studies), paths["studies"], Provenance("studies"))
+        return PreparedCorpus(
+            paths["studies"],
+            paths["annotations"],
+            paths["reference"],
+            cache=self.cache.path,
+            image_root=self.root,
+            fingerprint=fingerprint(studies, self.annotations, reference, self.cache),
+            counts=_counts(self.suite, studies, reference, self.rejects),
+            facts=self.facts,
+        )
+
+    def _reference(self, studies: Sequence[Study]) -> Sequence[Annotation]:
+        """What evaluation takes for true, of each of `studies` in their order."""
+        if self.suite.data.reference != "test-truth":
+            return self.truth
+        test = self.suite.evaluation.test
+        rows = zip(studies, self.truth, self.annotations, strict=True)
+        return [t if s.split == test else a for s, t, a in rows]
+
+
+def _folds(suite: Suite, studies: Sequence[Study]) -> list[list[Study]]:
+    """`studies` with the splits of each fold: its patients are the test split, the others share the rest."""
+    data, section, count = suite.data, suite.evaluation, suite.folds or 0
+    fold_of = assign_folds(studies, folds=count, seed=data.split_seed)
+    shares = {name: share for name, share in data.fractions.items() if name != section.test and share > 0}
+    fractions = {name: share / sum(shares.values()) for name, share in shares.items()}
+    placed = []
+    for fold in range(count):
+        rest = [s for s, own in zip(studies, fold_of, strict=True) if own != fold]
+        # Another draw for each fold, or the same patients would be for validation in all of them.
+        drawn = assign_splits(rest, fractions=fractions, seed=data.split_seed + 1 + fold, overwrite=True)
+        split_of = {s.study_id: s.split for s in drawn}
+        placed.append([replace(s, split=split_of.get(s.study_id, section.test)) for s in studies])
+    return placed
 
 
 def image_size_of(training: Any) -> int:
@@ -145,8 +241,8 @@ def image_size_of(training: Any) -> int:
 def fingerprint(
     studies: Sequence[Study], annotations: Sequence[Annotation], reference: Sequence[Annotation], cache: ImageCache
 ) -> str:
-    """16 hex digits of everything that can change a result; where files lie cannot."""
-    sums = {e.study_id: e.pixel_crc32 for e in cache.entries if e.position == 0}
+    """16 hex digits of everything that can change a result; paths are no part of it."""
+    sums = {e.study_id: e.pixel_crc32 for e in cache.entries() if e.position == 0}
     digest = hashlib.sha256()
     for study in sorted(studies, key=lambda s: s.study_id):
         facts = (study.study_id, study.patient_id, study.split, study.findings, study.impression)
@@ -157,12 +253,22 @@ def fingerprint(
     return digest.hexdigest()[:16]
 
 
-def _drawn(phantom: PhantomData, out: Path, workers: int, stage: Stage) -> tuple[list[Study], list[Reject], Path]:
+def read_reports(studies: Sequence[Study], stage: Stage) -> tuple[list[Annotation], Provenance]:
+    """What the recogniser reads in the reports, with the default ontology."""
+    ontology = load_ontology()
+    found = list(annotate_corpus(list(studies), ontology=ontology, progress=stage("reading reports")))
+    axes = {axis: dict(levels) for axis, levels in ontology.contradictions.axes.items()}
+    return found, Provenance("annotations", ontology=ontology.ref, extra={"contradictions": axes})
+
+
+def draw_phantoms(phantom: PhantomData, out: Path, workers: int, stage: Stage) -> tuple[list[Study], Path]:
+    """Draw a corpus into `out/phantom`: its studies without the truth, and the folder of their images."""
     make_corpus(
         phantom.studies,
         out / PHANTOM,
         seed=phantom.seed,
         size=phantom.size,
+        world=phantom.world,
         workers=workers,
         progress=stage("drawing phantoms"),
     )
@@ -171,10 +277,11 @@ def _drawn(phantom: PhantomData, out: Path, workers: int, stage: Stage) -> tuple
         replace(s, labels={}, images=tuple(f"{PHANTOM}/{image}" for image in s.images))
         for s in read_studies(out / PHANTOM / STUDIES)
     ]
-    return studies, [], out
+    return studies, out
 
 
-def _read(data: DataSection, out: Path) -> tuple[list[Study], list[Reject], Path]:
+def _read(suite: Suite, out: Path) -> tuple[list[Study], list[Reject], Path]:
+    data = suite.data
     source = data.studies or out
     root = data.image_root or (source if source.is_dir() else source.parent)
     reading = read_corpus(
@@ -190,34 +297,19 @@ def _read(data: DataSection, out: Path) -> tuple[list[Study], list[Reject], Path
         raise TableError(f"{source.name}: no study has an image; name the column of the image paths (images)")
     studies = [replace(s, labels={}) for s in reading.studies if s.report]
     empty = [Reject(s.study_id, source.name, "the report is empty") for s in reading.studies if not s.report]
-    if not all(s.split for s in studies):
-        studies = assign_splits(studies, fractions=data.fractions, seed=data.split_seed)
-    check_patient_overlap(studies)
+    if not suite.folds:
+        if not all(s.split for s in studies):
+            studies = list(assign_splits(studies, fractions=data.fractions, seed=data.split_seed))
+        check_patient_overlap(studies)
     return studies, [*reading.rejects, *empty], root
 
 
 def _annotations(data: DataSection, studies: Sequence[Study], stage: Stage) -> tuple[list[Annotation], Provenance]:
     if data.annotations is None:
-        ontology = load_ontology()
-        found = list(annotate_corpus(list(studies), ontology=ontology, progress=stage("reading reports")))
-        axes = {axis: dict(levels) for axis, levels in ontology.contradictions.axes.items()}
-        return found, Provenance("annotations", ontology=ontology.ref, extra={"contradictions": axes})
+        return read_reports(studies, stage)
     table = read_table(data.annotations, schemas.ANNOTATIONS, table="annotations")
     known = {a.study_id: a for a in annotations_from_table(table)}
     return _of_every(studies, known, "annotations"), provenance_of(table) or Provenance("annotations")
-
-
-def _reference(
-    suite: Suite, out: Path, studies: Sequence[Study], annotations: list[Annotation]
-) -> list[Annotation]:
-    """What evaluation takes for true, of each of `studies` in their order."""
-    if suite.data.reference == "annotations":
-        return annotations
-    truth = _truth(suite.data, out, studies)
-    if suite.data.reference == "truth":
-        return truth
-    test = suite.evaluation.test
-    return [t if s.split == test else a for s, t, a in zip(studies, truth, annotations, strict=True)]
 
 
 def _truth(data: DataSection, out: Path, studies: Sequence[Study]) -> list[Annotation]:
@@ -229,7 +321,7 @@ def _truth(data: DataSection, out: Path, studies: Sequence[Study]) -> list[Annot
     return _of_every(studies, known, "truth")
 
 
-def _read_back(read: Sequence[Annotation], drawn: Sequence[Annotation]) -> dict[str, float]:
+def read_back(read: Sequence[Annotation], drawn: Sequence[Annotation]) -> dict[str, float]:
     """Shares of the reports from which the drawn diseases are read, and those with every descriptor.
 
     `read` and `drawn` are of the same studies in the same order; diseases outside the label set do not count.
@@ -297,7 +389,7 @@ def _counts(
     return counts
 
 
-def _complete(held: dict[str, Any]) -> bool:
+def is_complete(held: dict[str, Any]) -> bool:
     """Whether everything that the record names is still there."""
     return all(Path(held["corpus"][k]).exists() for k in ("studies", "annotations", "reference", "cache"))
 

@@ -34,9 +34,9 @@ def resolved_training(training: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {k: v for k, v in config.model_dump(mode="json").items() if k not in _NO_PART}
     for key in ("checkpoint", "vision", "text"):
         if source := values["model"][key]:
-            values["model"][key] = content_mark(source)  # where it lies makes no difference, what it is does
+            values["model"][key] = content_mark(source)  # identified by its content, not by its path
     options = {**objective_options(config.objective.name), **config.objective.options}
-    # 14 and 14.0 are one setting, but two texts.
+    # 14 and 14.0 are equal but are written differently.
     plain = {k: float(v) if isinstance(v, int) and not isinstance(v, bool) else v for k, v in options.items()}
     values["objective"] = {"name": config.objective.name, "options": plain}
     return values

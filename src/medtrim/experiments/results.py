@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from medtrim.errors import TableError
 from medtrim.experiments.breakdown import breakdown
-from medtrim.experiments.collect import collect, read_evaluations
+from medtrim.experiments.collect import UNSEEN_KINDS, collect, read_evaluations
 from medtrim.experiments.load import PATHS
 from medtrim.experiments.resolve import training_config
 from medtrim.experiments.rows import ROWS, Key, Row, headline_keys, read_rows, write_rows
@@ -68,6 +68,13 @@ class SuiteResults:
     def _pooled(self) -> dict[tuple[str, Key], Row]:
         return {(row.method, row.key): row for row in self.rows if row.kind == "pooled"}
 
+    @property
+    def unseen(self) -> SuiteResults | None:
+        """The same of the unseen studies: their figures are pooled, differences and best; None without any."""
+        kinds = {after: before for before, after in UNSEEN_KINDS.items()}
+        rows = tuple(replace(row, kind=kinds[row.kind]) for row in self.rows if row.kind in kinds)
+        return SuiteResults(rows, {**self.facts, "corpus": self.facts["unseen"]}) if rows else None
+
 
 def gather(done: SuiteRun) -> SuiteResults:
     """The results of a suite's finished runs.
@@ -110,8 +117,16 @@ def facts_of(done: SuiteRun) -> dict[str, Any]:
             "drawn": suite.data.phantom is not None,
             "reference": suite.data.reference,
             "fingerprint": done.corpus.fingerprint,
+            "folds": suite.folds,
             **done.corpus.counts,
             **done.corpus.facts,
+        },
+        "unseen": done.unseen
+        and {
+            "name": suite.unseen.name if suite.unseen else "",
+            "fingerprint": done.unseen.fingerprint,
+            **done.unseen.counts,
+            **done.unseen.facts,
         },
         "evaluation": suite.evaluation.model_dump(mode="json"),
         "tuning": suite.tuning.model_dump(mode="json") if suite.tuning else None,
@@ -130,7 +145,7 @@ def facts_of(done: SuiteRun) -> dict[str, Any]:
         "runs": _run_facts(done),
         "suite": _without_folders(suite.model_dump(mode="json")),
         "from_scratch": all(_from_scratch(config) for config in trained.values()),
-        "labels_left_out": read_json(finished[0][1].job.folder / RESULT)["labels_left_out"] if finished else [],
+        "labels_left_out": _left_out_everywhere(done),
         "versions": {
             "medtrim": medtrim_version(),
             "python": platform.python_version(),
@@ -142,7 +157,7 @@ def facts_of(done: SuiteRun) -> dict[str, Any]:
 def write_results(results: SuiteResults, out: Path) -> None:
     """Write `results.parquet` and `results.json` into `out`."""
     write_rows(results.rows, out / TABLE, Provenance("suite-results", config=results.facts))
-    kept = [asdict(row) for row in results.rows if row.kind in ("pooled", "best", "sweep")]
+    kept = [asdict(row) for row in results.rows if row.kind in ("pooled", "best", "sweep", "unseen", "unseen best")]
     write_json(out / JSON, {**results.facts, "rows": kept})
 
 
@@ -187,7 +202,7 @@ def _from_scratch(config: TrainConfig) -> bool:
 
 
 def _run_facts(done: SuiteRun) -> dict[str, dict[str, float]]:
-    """Means over each method's finished runs: seconds, encodings, steps."""
+    """Means over each method's finished runs, seeds and folds: seconds, encodings, steps."""
     by_method: dict[str, list[dict[str, Any]]] = {}
     for run, outcome in done.finished():
         by_method.setdefault(run.spec.method, []).append(read_json(outcome.job.folder / RESULT))
@@ -201,6 +216,12 @@ def _run_facts(done: SuiteRun) -> dict[str, dict[str, float]]:
         "studies_per_second",
     )
     return {method: {name: _mean(facts, name) for name in names} for method, facts in by_method.items()}
+
+
+def _left_out_everywhere(done: SuiteRun) -> list[str]:
+    """Labels that no run could evaluate, be it on any fold."""
+    left_out = [read_json(outcome.job.folder / RESULT)["labels_left_out"] for _, outcome in done.finished()]
+    return [label for label in left_out[0] if all(label in labels for labels in left_out)] if left_out else []
 
 
 def _mean(facts: Sequence[Mapping[str, Any]], name: str) -> float:

@@ -31,7 +31,7 @@ QUERIES = "all"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What tells a figure from the others of one evaluation."""
+    """Identifies a figure within one evaluation."""
 
     task: str
     metric: str
@@ -62,7 +62,9 @@ class Key:
         return f"{self.heading}, {DIRECTION_NAMES[self.direction]}" if self.direction else self.heading
 
 
-Kind = Literal["seed", "pooled", "difference", "best", "breakdown", "sweep"]
+Kind = Literal[
+    "seed", "pooled", "difference", "best", "breakdown", "sweep", "unseen", "unseen difference", "unseen best"
+]
 ROWS = pa.schema(
     [
         ("kind", pa.string()),
@@ -94,6 +96,7 @@ class Row:
     Attributes:
         kind: `seed` is of one trained model; `pooled` the mean over seeds; `difference` pooled method − baseline;
             `best` the same against the best other method, with `p_holm` over the main table's figures;
+            `unseen`, `unseen difference` and `unseen best` are the same three on the unseen studies;
             `breakdown` pooled over seeds and of the queries named by `label`; `sweep` of a sensitivity run.
         seed: of training; None where pooled.
         spread: standard deviation between seeds; NaN for one seed.

@@ -22,6 +22,7 @@ from medtrim.experiments.resolve import training_config
 from medtrim.experiments.runner import RESULT, Job, Outcome, Snapshot, outcome_facts, run_jobs
 from medtrim.experiments.schema import Suite
 from medtrim.experiments.start import prepare_start, start_folder
+from medtrim.experiments.unseen import UNSEEN, prepare_unseen, unseen_tasks
 from medtrim.experiments.worker import TASK
 from medtrim.types.jsonfile import read_json, write_json
 from medtrim.types.settings import merge
@@ -38,7 +39,7 @@ class Callbacks:
 
     Attributes:
         stage: name of a stage of the preparation → its progress call.
-        runs: (phase, snapshot) while runs go on; phases are `search` and `runs`.
+        runs: (phase, snapshot) while runs go on; phases are `search`, `runs` and `unseen`.
     """
 
     stage: Callable[[str], Progress] = lambda _: no_progress
@@ -56,21 +57,36 @@ class SuiteRun:
     runs: tuple[PlannedRun, ...]
     outcomes: tuple[Outcome, ...]
     search_outcomes: tuple[Outcome, ...]
+    unseen: PreparedCorpus | None = None
+    unseen_outcomes: tuple[Outcome, ...] = ()
 
     @property
     def failures(self) -> tuple[Outcome, ...]:
         """The runs that failed, those of the search first."""
-        return tuple(o for o in (*self.search_outcomes, *self.outcomes) if o.state == "failed")
+        every = (*self.search_outcomes, *self.outcomes, *self.unseen_outcomes)
+        return tuple(o for o in every if o.state == "failed")
 
     def finished(self) -> Iterator[tuple[PlannedRun, Outcome]]:
-        """The final runs that ended well, in the order of the plan."""
+        """The final runs that ended well, in the order of the plan; with folds those of which every fold did."""
+        for folds in self.units().values():
+            yield from ((run, outcome) for run, outcome in folds if run.role == "final")
+
+    def units(self) -> dict[tuple[str, str, int, int, str], list[tuple[PlannedRun, Outcome]]]:
+        """The runs that ended well by what their folds have in common, in the order of the plan.
+
+        Without cross-validation a run is its only fold. Where a fold failed, the others are left out with it.
+        """
+        found: dict[tuple[str, str, int, int, str], list[tuple[PlannedRun, Outcome]]] = {}
+        failed = set()
         for run, outcome in zip(self.runs, self.outcomes, strict=True):
-            if run.role == "final" and outcome.state != "failed":
-                yield run, outcome
+            found.setdefault(run.unit, []).append((run, outcome))
+            if outcome.state == "failed":
+                failed.add(run.unit)
+        return {unit: runs for unit, runs in found.items() if unit not in failed}
 
 
 def run_suite(suite: Suite, out: Path, *, callbacks: Callbacks | None = None) -> SuiteRun:
-    """Do every run of `suite` that has no result yet in folder `out`.
+    """Do every run of `suite`, method × seed × fold, that has no result yet in folder `out`.
 
     Runs lie in `out/runs/METHOD-HASH`; the hash is of everything that the result depends on, so a changed suite
     runs again what it changes and nothing else (`run_folders: method` keeps the newest, in `out/runs/METHOD`). A
@@ -93,9 +109,17 @@ def run_suite(suite: Suite, out: Path, *, callbacks: Callbacks | None = None) ->
     with _locked(out):
         outputs.claim(names)
         placed = prepare_start(suite, out, stage=callbacks.stage)
-        size = image_size_of(training_config(plan_final(placed, {})[0].spec.training))
+        training = training_config(plan_final(placed, {})[0].spec.training)
         workers = suite.jobs * suite.threads
-        corpus = prepare_corpus(suite, out / CORPUS, image_size=size, workers=workers, stage=callbacks.stage)
+        corpus = prepare_corpus(
+            suite,
+            out / CORPUS,
+            image_size=image_size_of(training),
+            fit=training.data.fit,
+            equalize=training.data.equalize,
+            workers=workers,
+            stage=callbacks.stage,
+        )
         placed = fitted(placed, corpus)
         searched = plan_search(placed)
         search_outcomes = _run(placed, corpus, searched, outputs, lambda s: callbacks.runs("search", s))
@@ -105,8 +129,23 @@ def run_suite(suite: Suite, out: Path, *, callbacks: Callbacks | None = None) ->
             write_search(trials, out / SEARCH, suite.tuning)
         runs = plan_final(placed, chosen_points(trials))
         outcomes = _run(placed, corpus, runs, outputs, lambda s: callbacks.runs("runs", s))
+        unseen, later = None, []
+        if suite.unseen is not None:
+            folder = out / UNSEEN
+            unseen = prepare_unseen(suite, folder, training, workers=workers, stage=callbacks.stage)
+            tasks = unseen_tasks(suite, unseen, runs, outcomes)
+            jobs = [_job(title, task, str(f.relative_to(out)), outputs) for f, (title, task) in tasks.items()]
+            later = _run_jobs(jobs, suite, lambda s: callbacks.runs("unseen", s))
         done = SuiteRun(
-            fitted(suite, corpus), out, corpus, trials, tuple(runs), tuple(outcomes), tuple(search_outcomes)
+            suite=fitted(suite, corpus),
+            folder=out,
+            corpus=corpus,
+            trials=trials,
+            runs=tuple(runs),
+            outcomes=tuple(outcomes),
+            search_outcomes=tuple(search_outcomes),
+            unseen=unseen,
+            unseen_outcomes=tuple(later),
         )
         write_json(out / RECORD, record(done))
     return done
@@ -150,7 +189,7 @@ def run_folder(run: PlannedRun, corpus: PreparedCorpus, suite: Suite) -> str:
     """The name of a run's folder, from the folder of the suite."""
     if suite.run_folders == "method":
         return f"{RUNS}/{run.spec.method}"
-    return f"{RUNS}/{run.spec.method}-{run.spec.digest(corpus.fingerprint)}"
+    return f"{RUNS}/{run.spec.method}-{run.spec.digest(corpus.of_fold(run.fold).fingerprint)}"
 
 
 def record(done: SuiteRun) -> dict[str, Any]:
@@ -164,6 +203,7 @@ def record(done: SuiteRun) -> dict[str, Any]:
                 "role": r.role,
                 "method": r.spec.method,
                 "seed": r.spec.seed,
+                "fold": r.fold,
                 "point": dict(r.point),
                 **outcome_facts(o),
             }
@@ -177,6 +217,8 @@ def _outputs_of(suite: Suite) -> list[str]:
     names = [CORPUS, SEARCH, RECORD, INDEX, *REPORTS]
     if suite.start is not None:
         names.append(start_folder(suite))
+    if suite.unseen is not None:
+        names.append(UNSEEN)
     if suite.run_folders == "method":
         names += [f"{RUNS}/{method}" for method in suite.methods]
     return names
@@ -196,14 +238,22 @@ def _run(
     for run, name in zip(runs, names, strict=True):
         if name in jobs:
             continue
-        folder = outputs.folder / name
         keep = suite.keep_models and run.role == "final"
-        task = RunTask(run.spec, corpus, splits, device=suite.device, keep_model=keep)
-        _place(task, name, outputs)
-        jobs[name] = Job(run.title, folder, (sys.executable, "-m", "medtrim.experiments.worker", str(folder)))
-    outcomes = run_jobs(list(jobs.values()), slots=suite.jobs, threads=suite.threads, watch=watch) if jobs else []
+        task = RunTask(run.spec, corpus.of_fold(run.fold), splits, device=suite.device, keep_model=keep)
+        jobs[name] = _job(run.title, task, name, outputs)
+    outcomes = _run_jobs(list(jobs.values()), suite, watch)
     by_name = dict(zip(jobs, outcomes, strict=True))
     return [by_name[name] for name in names]
+
+
+def _job(title: str, task: RunTask, name: str, outputs: Outputs) -> Job:
+    _place(task, name, outputs)
+    folder = outputs.folder / name
+    return Job(title, folder, (sys.executable, "-m", "medtrim.experiments.worker", str(folder)))
+
+
+def _run_jobs(jobs: list[Job], suite: Suite, watch: Callable[[Snapshot], None]) -> list[Outcome]:
+    return run_jobs(jobs, slots=suite.jobs, threads=suite.threads, watch=watch) if jobs else []
 
 
 def _place(task: RunTask, name: str, outputs: Outputs) -> None:
@@ -228,7 +278,7 @@ def _splits(suite: Suite) -> Mapping[str, str]:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Two processes in one folder would do every run twice and over each other."""
+    """Hold the lock of the folder: two processes in it would overwrite each other's runs."""
     with (out / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

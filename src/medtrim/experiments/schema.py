@@ -27,6 +27,20 @@ class PhantomData(Section):
     studies: int = Field(default=9000, ge=20)
     size: int = Field(default=64, ge=32)
     seed: int = Field(default=0, ge=0)
+    world: str = "A"
+
+
+class UnseenData(PhantomData):
+    """Phantoms of another generator, on which the trained models are evaluated after all runs; no choice sees them.
+
+    Attributes:
+        name: what pages call them.
+        world: B for validating, C for judging what is final.
+    """
+
+    name: str = "phantoms of another generator"
+    studies: int = Field(default=2000, ge=20)
+    world: str = "B"
 
 
 class DataSection(Section):
@@ -137,13 +151,15 @@ class EvaluationSection(Section):
         resamples: of the patient-level bootstrap. Holm-corrected p-values cannot fall below 2 · comparisons / this.
         seed: of the bootstrap; one seed for all runs, which makes differences paired.
         seed_variation: `resampled` lets intervals of pooled figures include the variation between training
-            seeds, by drawing seeds along with patients; `fixed` speaks of the trained models alone.
+            seeds (`SeedPool`); `fixed` leaves it out: they are then of the trained models alone.
         zero_shot: prompt classification.
         probes: shares of the training studies that linear probes are fitted on.
         test: name of the test split.
         validation: name of the validation split.
         train: name of the training split.
         limit: evaluate on the first so many studies of a split (0: all); for quick looks only.
+        prior: how much the frequency of a reading counts where images look for reports
+            (`medtrim.evaluation.report_prior`); for every method alike.
     """
 
     resamples: int = Field(default=2000, ge=1)
@@ -155,6 +171,7 @@ class EvaluationSection(Section):
     validation: str = "val"
     train: str = "train"
     limit: int = Field(default=0, ge=0)
+    prior: float = Field(default=0.0, ge=0, le=1)
 
 
 class CurveSection(Section):
@@ -242,9 +259,13 @@ class Suite(Section):
         methods: key → method, in the tables' order.
         ours: the method that is compared with the best other one.
         seeds: of the final runs.
+        folds: cross-validation by patient: every patient is tested once, by a model trained on the other folds, and
+            figures are pooled over the folds. The table's own splits do not count then, nor the test share of
+            `data.fractions`; the other shares divide what is not in the fold.
         tuning: the search; absent, methods run as they are written.
         evaluation: how final runs are evaluated.
         curve: validation while training.
+        unseen: a second corpus to evaluate the trained models on; it needs `keep_models`.
         sweeps: sensitivity sweeps.
         page: what the page shows.
         jobs: runs side by side.
@@ -265,9 +286,11 @@ class Suite(Section):
     methods: Annotated[dict[Key, MethodSection], Field(min_length=1)]
     ours: Key
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    folds: Annotated[int, Field(ge=2)] | None = None
     tuning: TuningSection | None = None
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
     curve: CurveSection = Field(default_factory=CurveSection)
+    unseen: UnseenData | None = None
     sweeps: tuple[SweepSection, ...] = ()
     page: PageSection = Field(default_factory=PageSection)
     jobs: int = Field(default=2, ge=1)
@@ -289,12 +312,23 @@ class Suite(Section):
                 f"start.phantom and data.phantom have one seed, {self.data.phantom.seed}: the start would see "
                 "studies that methods are evaluated on"
             )
+        if self.unseen is not None and not self.keep_models:
+            raise ValueError("unseen evaluates the trained models: it needs keep_models: true")
+        if self.unseen is not None and self.folds:
+            raise ValueError("unseen takes no folds: each of their models is trained on other patients")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds repeat: {', '.join(map(str, self.seeds))}")
-        if self.run_folders == "method" and (len(self.seeds) > 1 or self.tuning or self.sweeps):
+        if self.run_folders == "method" and (len(self.seeds) > 1 or self.folds or self.tuning or self.sweeps):
             raise ValueError(
-                "run_folders: method takes one seed, no tuning and no sweeps: it has one folder a method"
+                "run_folders: method takes one seed, no folds, no tuning and no sweeps: it has one folder a method"
             )
+        if self.folds and self.tuning:
+            raise ValueError(
+                "folds take no tuning, whose validation studies are tested in another fold: search in a suite "
+                "without folds, on other studies, and write the chosen settings down"
+            )
+        if self.folds and not self.data.fractions.get(self.evaluation.train, 0.0) > 0:
+            raise ValueError(f"folds need a share for {self.evaluation.train!r} in data.fractions")
         return self
 
     @property

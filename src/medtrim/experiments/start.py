@@ -50,6 +50,7 @@ def prepare_start(suite: Suite, out: Path, *, stage: Callable[[str], Progress]) 
                 corpus,
                 seed=start.phantom.seed,
                 size=start.phantom.size,
+                world=start.phantom.world,
                 workers=workers,
                 progress=stage("drawing phantoms to start on"),
             )

@@ -1,4 +1,4 @@
-"""What a training calls to measure itself: retrieval on some studies of the validation split."""
+"""Validation while training: retrieval on some studies of the validation split."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from medtrim.data import read_corpus
 from medtrim.entities import Ontology, annotate_batches, load_ontology, split_sections
@@ -85,41 +85,52 @@ def annotate(
 def findings_table(annotations: AnnotationSource) -> pa.Table:
     """One row a finding of an annotations table: flat, for pandas, Polars or SQL.
 
-    A report without any finding has no row here; the annotations table has one for every report.
+    A report without any finding has one row, in which everything about the finding is null, as after pandas'
+    `explode`: every study is there to be counted, and `dropna(subset="disease")` leaves the findings.
 
     Args:
         annotations: what `medtrim.annotate` or `medtrim annotate` made, as a table or its path, or records.
 
     Returns:
-        `study_id, disease, assertion` (present, uncertain or absent), the descriptors as lists, and where the
-        disease is named: `section` (findings or impression), `start`, `end` (half-open character offsets into the
-        section) and `text`.
+        `study_id, disease, assertion` (present, uncertain or absent), the descriptors as lists, where the disease
+        is named: `section` (findings or impression), `start`, `end` (half-open character offsets into the section)
+        and `text`, and `read`, false where nothing was recognised in the report and it does not say that it is
+        normal.
 
     Raises:
         TableError: the table lacks columns or an id repeats.
 
     Examples:
         >>> import medtrim
-        >>> found = medtrim.findings_table(medtrim.annotate(["Small left pleural effusion. No pneumothorax."]))
+        >>> reports = ["Small left pleural effusion. No pneumothorax.", "The lungs are clear."]
+        >>> found = medtrim.findings_table(medtrim.annotate(reports))
         >>> for row in found.to_pylist():
         ...     print(row["study_id"], row["disease"], row["assertion"], row["adjectives"], row["directions"])
         0 pleural effusion present ['small'] ['left']
         0 pneumothorax absent [] []
+        1 None None None None
     """
     table = annotations_to_table(load_annotations(annotations).annotations)
     lists = table["findings"].combine_chunks()
     findings = lists.flatten()
-    columns: dict[str, Any] = {"study_id": table["study_id"].combine_chunks().take(pc.list_parent_indices(lists))}
+    counts = lists.value_lengths().to_numpy(zero_copy_only=False)
+    rows = np.maximum(counts, 1)
+    studies = np.repeat(np.arange(len(table)), rows)
+    without = np.repeat(counts == 0, rows)
+    # The null rows are taken from the place −1, which the mask hides.
+    places = pa.array(np.where(without, -1, np.cumsum(~without) - 1), mask=without)
+    columns: dict[str, Any] = {"study_id": table["study_id"].combine_chunks().take(pa.array(studies))}
     for field in schemas.FINDING:
         if field.name != "mentions":
-            columns[field.name] = findings.field(field.name)
+            columns[field.name] = findings.field(field.name).take(places)
     named = [
-        next((m for m in mentions if m["role"] == "disease"), None)
-        for mentions in findings.field("mentions").to_pylist()
+        next((m for m in mentions or () if m["role"] == "disease"), None)
+        for mentions in findings.field("mentions").take(places).to_pylist()
     ]
     for field in schemas.MENTION:
         if field.name != "role":
             columns[field.name] = pa.array([m and m[field.name] for m in named], field.type)
+    columns["read"] = table["read"].combine_chunks().take(pa.array(studies))
     return pa.table(columns)
 
 

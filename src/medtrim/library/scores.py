@@ -20,7 +20,7 @@ from medtrim.types.sources import AnnotationSource, load_annotations
 from medtrim.types.tables import shown_ids
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScoreMatrix:
     """S(anchor, reference) for anchors × references.
 
@@ -34,6 +34,9 @@ class ScoreMatrix:
     anchors: tuple[str, ...]
     references: tuple[str, ...]
     values: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        return f"<ScoreMatrix of {len(self.anchors)} anchors × {len(self.references)} references>"
 
     def __getitem__(self, pair: tuple[str, str]) -> float:
         anchor, reference = pair

@@ -94,6 +94,9 @@ class FindingTargets:
     def __len__(self) -> int:
         return len(self._encoded)
 
+    def __repr__(self) -> str:
+        return f"<FindingTargets of {len(self)} studies>"
+
     def __getitem__(self, study_ids: Sequence[str]) -> BatchTargets:
         """The targets of a batch, in the order of `study_ids`.
 

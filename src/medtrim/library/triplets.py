@@ -47,7 +47,7 @@ class BatchTriplets:
         return len(self.indices)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StudyTriplets:
     """Mined triplets (anchor, positive, negative) of studies.
 
@@ -66,6 +66,9 @@ class StudyTriplets:
 
     def __len__(self) -> int:
         return len(self.mined)
+
+    def __repr__(self) -> str:
+        return f"<StudyTriplets: {len(self):,} of {len(self.study_ids):,} studies>"
 
     def __iter__(self) -> Iterator[Triplet]:
         for row in self.to_table().to_pylist():

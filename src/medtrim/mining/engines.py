@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from typing import Any
 
 from medtrim.errors import ConfigError
 from medtrim.mining.corpus import CorpusMiner, Shard, ShardTriplets
 from medtrim.types.processes import end_with_parent
+from medtrim.types.ray_map import ray_cluster
 
 ENGINES: tuple[str, ...] = ("local", "ray")
 MakeMiner = Callable[[], CorpusMiner]
@@ -68,11 +67,9 @@ def _mine(shard: Shard) -> ShardTriplets:
 
 
 def _run_ray(make: MakeMiner, shards: Sequence[Shard], workers: int) -> Results:
-    try:
+    with ray_cluster(workers):
         import ray
-    except ImportError as error:
-        raise ConfigError("the Ray engine needs Ray: pip install 'medtrim[ray]'") from error
-    with _cluster(workers):
+
         # One actor a worker, so that the miner's tables are built once each and not once a shard.
         shared = ray.put(make)
         actors: list[Any] = [ray.remote(_Actor).remote(shared) for _ in range(workers)]
@@ -101,20 +98,3 @@ def _next(queue: Iterator[Shard]) -> Iterator[Shard]:
     for shard in queue:
         yield shard
         return
-
-
-@contextmanager
-def _cluster(workers: int) -> Iterator[None]:
-    """Ray as the caller started it (or RAY_ADDRESS names it), else a local one that ends with the block."""
-    import ray
-
-    if ray.is_initialized():
-        yield
-        return
-    ray.init(
-        num_cpus=None if os.environ.get("RAY_ADDRESS") else workers, include_dashboard=False, log_to_driver=False
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from jaxtyping import Bool, Integer
 
 from medtrim.errors import ConfigError, TableError
+from medtrim.mining.coded import CodedFindings, code_findings, read_coded
 from medtrim.mining.encoding import EncodedStudies, FlatFindings, encode_flat
 from medtrim.mining.score_config import ScoreConfig
-from medtrim.types import ASSERTIONS, Contradictions, OntologyRef, Provenance, contradictions_of, schemas
-from medtrim.types.tables import check_unique, provenance_of, read_table
+from medtrim.types import ASSERTIONS, Contradictions, OntologyRef, Provenance, contradictions_of
+from medtrim.types.tables import check_unique, provenance_of, read_table, shown_ids
 
 _ASSIGN = "`medtrim data import TABLE -o studies.parquet --split train=0.8,val=0.1,test=0.1`"
 
@@ -72,46 +72,21 @@ def read_encoded(
     if split is not None and studies is None:
         raise ConfigError(f"split {split!r} needs the studies table that holds the splits")
     config = config or ScoreConfig()
-    table = read_findings(path)
-    _check_ids(table, "annotations")
+    coded = read_coded(path)
     if split is not None and studies is not None:
-        table = table.filter(_in_split(studies, table["study_id"], split))
+        coded = coded.select(_in_split(studies, coded.study_ids, split).to_numpy(zero_copy_only=False))
     unknown = 0
     if config.unread == "apart":
-        read = _read(table)
-        unknown = int((~read).sum())
-        table = table.filter(pa.array(read))
-    encoded, notes = _encode(table, config)
+        unknown = int((~coded.read).sum())
+        coded = coded.select(coded.read) if unknown else coded
+    encoded, notes = _encode(coded, config)
     if unknown:
         notes = (f"{unknown} study(ies) are left out: nothing was read in their reports", *notes)
-    made = provenance_of(table)
+    made = coded.provenance
     if made is None:
         notes = ("the annotations carry no provenance: the ontology that made them is unknown", *notes)
-    unread = pc.equal(pc.fill_null(pc.list_value_length(table["findings"]), 0), 0).to_numpy()
     ontology = made.ontology if made else None
-    return EncodedCorpus(encoded, unread, ontology, contradictions_of(made), notes, split or "")
-
-
-def read_findings(path: Path | str) -> pa.Table:
-    """The columns of an annotations table that the score needs; mentions, most of the file, are not read.
-
-    Raises:
-        TableError: as `read_table`.
-    """
-    wanted = schemas.ANNOTATIONS
-    try:
-        file = pq.ParquetFile(path)
-        there = file.schema_arrow
-        plain = all(
-            name in there.names and there.field(name).type == wanted.field(name).type for name in wanted.names
-        )
-        if plain:
-            leaves = [file.schema.column(i).path for i in range(len(file.schema))]
-            slim = [leaf for leaf in leaves if leaf.split(".")[0] in wanted.names and ".mentions." not in leaf]
-            return pq.read_table(path, columns=slim).select(wanted.names)
-    except (pa.ArrowInvalid, OSError):
-        pass  # `read_table` says what is wrong
-    return read_table(path, wanted, table="annotations").select(wanted.names)
+    return EncodedCorpus(encoded, coded.silent, ontology, contradictions_of(made), notes, split or "")
 
 
 def read_patients(path: Path | str, study_ids: Sequence[str]) -> Integer[np.ndarray, " studies"]:
@@ -159,58 +134,44 @@ def _check_ids(table: pa.Table, name: str) -> None:
 
 def encode_table(table: pa.Table, config: ScoreConfig | None = None) -> EncodedStudies:
     """`encode_studies` of an annotations table that `medtrim.types.tables.conform` has checked."""
-    return _encode(table, config or ScoreConfig())[0]
+    coded = code_findings(table.combine_chunks().to_batches(), provenance_of(table))
+    return _encode(coded, config or ScoreConfig())[0]
 
 
-def encode_table_of(table: pa.Table, study_ids: Sequence[str], config: ScoreConfig | None = None) -> EncodedStudies:
-    """`encode_table` of the rows of `study_ids`, in their order.
+def encode_coded(
+    coded: CodedFindings, study_ids: Sequence[str], config: ScoreConfig | None = None
+) -> EncodedStudies:
+    """The encoded studies `study_ids`, in their order.
 
     Raises:
-        TableError: ids are missing or repeated, or a study has no annotation.
+        TableError: ids are repeated, or a study has no annotation.
     """
-    _check_ids(table, "annotations")
-    check_unique(table["study_id"].to_pylist(), table="annotations")
-    rows = pc.index_in(pa.array(study_ids, pa.string()), table["study_id"])
+    check_unique(coded.study_ids.to_pylist(), table="annotations")
+    rows = pc.index_in(pa.array(study_ids, pa.string()), coded.study_ids.combine_chunks())
     if rows.null_count:
         missing = [s for s, row in zip(study_ids, rows.to_pylist(), strict=True) if row is None]
-        shown = ", ".join(map(repr, missing[:5])) + (" …" if len(missing) > 5 else "")
-        raise TableError(f"annotations: {len(missing)} training studies have none: {shown}")
-    lists = table["findings"].combine_chunks()
-    kept = ("disease", "assertion", "adjectives", "directions")
-    bare = pa.StructArray.from_arrays([lists.values.field(name) for name in kept], kept)
-    slim = table.set_column(
-        table.column_names.index("findings"),
-        "findings",
-        pa.ListArray.from_arrays(lists.offsets, bare, mask=lists.is_null() if lists.null_count else None),
-    )
-    return encode_table(
-        slim.select([n for n in slim.column_names if n in schemas.ANNOTATIONS.names]).take(rows), config
-    )
+        raise TableError(f"annotations: {len(missing)} training studies have none: {shown_ids(missing)}")
+    return _encode(coded.take(rows.to_numpy()), config or ScoreConfig())[0]
 
 
-def _encode(table: pa.Table, config: ScoreConfig) -> tuple[EncodedStudies, tuple[str, ...]]:
-    _check_ids(table, "annotations")
-    ids = tuple(table["study_id"].to_pylist())
+def _encode(coded: CodedFindings, config: ScoreConfig) -> tuple[EncodedStudies, tuple[str, ...]]:
+    ids = tuple(coded.study_ids.to_pylist())
     check_unique(ids, table="annotations")
-    lists = table["findings"].combine_chunks()
-    findings = lists.flatten()
-    study = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
-    assertion, assertions = _codes(findings.field("assertion"))
-    unknown = sorted(set(assertions) - set(ASSERTIONS))
-    if unknown:
+    names, assertions = coded.words["disease"], coded.words["assertion"]
+    there = [assertions[code] for code in np.unique(coded.assertion)]
+    if unknown := sorted(set(there) - set(ASSERTIONS)):
         raise TableError(f"annotations: unknown assertion(s) {', '.join(map(repr, unknown))}")
-    named, names = _codes(findings.field("disease"))
     rank = {name: i for i, name in enumerate(config.diseases)}
-    disease = np.array([rank.get(name, -1) for name in names], np.int64)[named]
-    counted = np.array([a in config.assertions for a in assertions], bool)[assertion] & (disease >= 0)
-    notes = _uncounted(names, named, rank)
+    disease = np.array([rank.get(name, -1) for name in names], np.int64)[coded.disease]
+    notes = _uncounted(names, coded.disease, rank)
+    counted = np.array([a in config.assertions for a in assertions], bool)[coded.assertion] & (disease >= 0)
     kept = np.flatnonzero(counted)
     position = np.full(len(counted), -1, np.int64)
     position[kept] = np.arange(len(kept))
-    adjective_of, adjective, adjectives = _descriptors(findings.field("adjectives"), position)
-    direction_of, direction, directions = _descriptors(findings.field("directions"), position)
+    adjective_of, adjective, adjectives = _descriptors(coded, "adjectives", position)
+    direction_of, direction, directions = _descriptors(coded, "directions", position)
     flat = FlatFindings(
-        study=study[kept].astype(np.int64),
+        study=coded.study[kept].astype(np.int64),
         disease=disease[kept],
         adjective_of=adjective_of,
         adjective=adjective,
@@ -218,20 +179,17 @@ def _encode(table: pa.Table, config: ScoreConfig) -> tuple[EncodedStudies, tuple
         direction=direction,
         adjectives=adjectives,
         directions=directions,
-        unread=np.flatnonzero(~_read(table)),
+        unread=np.flatnonzero(~coded.read),
     )
     return encode_flat(ids, flat, config), notes
 
 
-def _read(table: pa.Table) -> Bool[np.ndarray, " studies"]:
-    return np.asarray(pc.fill_null(table["read"], True).to_numpy().astype(bool))
-
-
 def _uncounted(names: tuple[str, ...], named: np.ndarray, rank: Mapping[str, int]) -> tuple[str, ...]:
     other = [(name, int(n)) for name, n in zip(names, np.bincount(named, minlength=len(names)), strict=True)]
+    there = [name for name, n in other if n]
     other = sorted((o for o in other if o[0] not in rank and o[1]), key=lambda o: (-o[1], o[0]))
     shown = ", ".join(f"{name} ({n})" for name, n in other[:8]) + (" …" if len(other) > 8 else "")
-    if len(named) and not any(name in rank for name in names):
+    if there and not any(name in rank for name in there):
         raise TableError(
             f"annotations: none of the {len(named)} findings is of a counted disease; found: {shown}; counted: "
             f"{', '.join(rank)}. Was the table made with another ontology? Set `score.diseases`."
@@ -239,21 +197,15 @@ def _uncounted(names: tuple[str, ...], named: np.ndarray, rank: Mapping[str, int
     return (f"findings that the score does not count: {shown}",) if other else ()
 
 
-def _codes(values: pa.Array) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Codes of the words of `values` and the words in alphabetical order."""
-    if values.null_count:
-        raise TableError("annotations: a finding lacks its disease, assertion or descriptors")
-    encoded = values.dictionary_encode()
-    words = encoded.dictionary.to_pylist()
+def _descriptors(
+    coded: CodedFindings, part: str, position: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Owner (counted finding) and code of each descriptor of the counted findings, with the words, in order."""
+    owner = position[coded.owners[part]]
+    kept = np.flatnonzero(owner >= 0)
+    found, codes = np.unique(coded.codes[part][kept], return_inverse=True)
+    words = [coded.words[part][code] for code in found]
     order = sorted(range(len(words)), key=words.__getitem__)
     rank = np.empty(len(words), np.int64)
     rank[order] = np.arange(len(words))
-    return rank[encoded.indices.to_numpy(zero_copy_only=False)], tuple(words[i] for i in order)
-
-
-def _descriptors(lists: pa.Array, position: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Owner (counted finding) and code of each descriptor of the counted findings, with the words."""
-    owner = position[pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)]
-    kept = np.flatnonzero(owner >= 0)
-    codes, words = _codes(lists.flatten().take(pa.array(kept)))
-    return owner[kept], codes, words
+    return owner[kept], rank[codes], tuple(words[i] for i in order)

@@ -76,10 +76,9 @@ def distinct_rows(matrix: Integer[np.ndarray, "rows columns"]) -> DistinctRows:
     """
     if not len(matrix):
         return DistinctRows(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    unsigned = np.ascontiguousarray(matrix).astype(np.uint64)
     key = np.zeros(len(matrix), np.uint64)
-    for column in unsigned.T:
-        key = mix64(key ^ column)
+    for column in matrix.T:
+        key = mix64(key ^ column.astype(np.uint64))
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     if (matrix[first[inverse]] != matrix).any():
         _, first, inverse = np.unique(matrix, axis=0, return_index=True, return_inverse=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow as pa
 import torch
 from transformers import (
     AutoConfig,
@@ -55,6 +56,11 @@ class EncoderBundle:
         return bool(getattr(self.image_processor, "equalize", False))
 
     @property
+    def reads(self) -> Literal["report", "findings"]:
+        """What the text side takes: reports as they are, or the findings that OBER reads in them."""
+        return getattr(self.model.config, "reads", "report")
+
+    @property
     def max_tokens(self) -> int:
         """The longest token sequence that tokenizer and text backbone both take."""
         positions = getattr(self.model.config.text_config, "max_position_embeddings", None)
@@ -62,7 +68,9 @@ class EncoderBundle:
         return min(limit, int(positions)) if positions else limit
 
 
-def build_dual_encoder(preset: str | ModelConfig, *, texts: Iterable[str] = (), seed: int) -> EncoderBundle:
+def build_dual_encoder(
+    preset: str | ModelConfig, *, texts: pa.ChunkedArray | Iterable[str] = (), seed: int
+) -> EncoderBundle:
     """A `VisionTextDualEncoderModel` by preset or configuration.
 
     Args:

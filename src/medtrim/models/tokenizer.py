@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 
+import numpy as np
+import pyarrow as pa
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
-from transformers import BertTokenizer
+from transformers import BertTokenizer, PreTrainedTokenizerBase
 
 from medtrim.errors import ModelError
+from medtrim.models.pieces import PieceNumbers
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"
-_PIECE = re.compile(r"[^ \t\n\r]+")
 
 
-def train_wordpiece(texts: Iterable[str], *, vocab_size: int, max_tokens: int) -> BertTokenizer:
+def train_wordpiece(texts: pa.ChunkedArray | Iterable[str], *, vocab_size: int, max_tokens: int) -> BertTokenizer:
     """A lower-casing BERT tokenizer whose vocabulary is learned from `texts`.
 
     The vocabulary holds the special tokens, every character seen (as a word's start and as its continuation),
@@ -46,15 +47,34 @@ def train_wordpiece(texts: Iterable[str], *, vocab_size: int, max_tokens: int) -
     return BertTokenizer(vocab={token: i for i, token in enumerate(vocabulary)}, model_max_length=max_tokens)
 
 
-def _count_words(texts: Iterable[str]) -> Counter[str]:
+def _count_words(texts: pa.ChunkedArray | Iterable[str]) -> Counter[str]:
     # Split exactly as the tokenizer will.
     pipeline = Tokenizer(WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
     normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
     pipeline.normalizer, pipeline.pre_tokenizer = normalizer, splitter
     # Blanks always part words, and what stands between two of them repeats: each such piece is split once.
-    pieces = Counter(piece for text in texts for piece in _PIECE.findall(text))
+    known = PieceNumbers()
+    times_of = np.zeros(0, np.int64)
+    for numbers, _ in known.of(texts):
+        found = np.bincount(numbers, minlength=len(known.pieces))
+        found[: len(times_of)] += times_of
+        times_of = found
     counts: Counter[str] = Counter()
-    for piece, times in pieces.items():
+    for piece, times in zip(known.pieces, times_of.tolist(), strict=True):
         for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(piece)):
             counts[word] += times
     return counts
+
+
+def reads_by_piece(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokens of a text are those of the pieces between its blanks, one after the other.
+
+    BERT's normaliser and splitter look at no more than a piece; others take a blank for part of a word.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or tokenizer.truncation_side != "right":
+        return False
+    parts = (backend.normalizer, backend.pre_tokenizer, backend.model)
+    kinds = (BertNormalizer, BertPreTokenizer, WordPiece)
+    whole = not any(set(token.content) & set(" \t\n\r") for token in tokenizer.added_tokens_decoder.values())
+    return whole and all(isinstance(part, kind) for part, kind in zip(parts, kinds, strict=True))

@@ -11,6 +11,9 @@ from medtrim.objectives.concepts import ConceptTerm
 from medtrim.objectives.inputs import ObjectiveInputs, SimilarityTensors
 from medtrim.objectives.soft_targets import AffinityObjective, term_weights
 
+# What `trained_start` makes of the weights of the terms within a modality, and of β.
+TRAINED_WITHIN, TRAINED_SHARPNESS = 0.15, 2.5
+
 
 def sharpness(progress: float, *, start: float, until: float) -> float:
     """start^(1 − min(1, progress / until)): from `start` to 1, geometrically; always 1 where `until` is 0."""
@@ -41,6 +44,9 @@ class AnnealedKernel(AffinityObjective):
         within_sharpness: β, above 0.
         within_disease: ω, at least 0; at 1 diseases weigh within a modality what they weigh across.
         text_start: w_tt at the start, at least 0; it goes to `text_weight` linearly until `anneal_until`.
+        trained_start: Whether the encoders were aligned before, by InfoNCE say: nothing is annealed (`anneal_until`
+            counts as 0), the terms within a modality weigh 0.15 times as much and their targets are 2.5 times as
+            sharp, so that what the encoders tell apart already stays apart.
         concepts: Weight of `ConceptTerm`, at least 0: the image also predicts, through captions, what the
             recogniser read in the report, disease by side, zone and severity.
         prior_correction: λ, in [0, 1]: how far images rank reports by how probable their annotation is, and not by
@@ -68,24 +74,27 @@ class AnnealedKernel(AffinityObjective):
         within_sharpness: float = 0.2,
         within_disease: float = 1.75,
         text_start: float = 1.0,
+        trained_start: bool = False,
         concepts: float = 0.0,
         prior_correction: float = 0.5,
         max_scale: float = 100.0,
     ) -> None:
+        share = TRAINED_WITHIN if trained_start else 1.0
         super().__init__(
             cross_modal=cross_modal,
             within_modal=within_modal,
-            image_weight=image_weight,
-            text_weight=text_weight,
+            image_weight=share * image_weight,
+            text_weight=share * text_weight,
             max_scale=max_scale,
             prior_correction=prior_correction,
         )
         self.weights = term_weights(disease, adjective, direction)
         self.contradiction = at_least("contradiction", contradiction, 0.0)
-        self.within_sharpness = above("within_sharpness", within_sharpness, 0.0)
+        sharper = TRAINED_SHARPNESS if trained_start else 1.0
+        self.within_sharpness = sharper * above("within_sharpness", within_sharpness, 0.0)
         self.within_disease = at_least("within_disease", within_disease, 0.0)
         self.anneal_start = within("anneal_start", anneal_start, 0.0, 1.0)
-        self.anneal_until = within("anneal_until", anneal_until, 0.0, 1.0)
+        self.anneal_until = 0.0 if trained_start else within("anneal_until", anneal_until, 0.0, 1.0)
         self.text_start = at_least("text_start", text_start, 0.0)
         self.disease_start = above("disease_start", disease_start, 0.0)
         if not anneal_start:

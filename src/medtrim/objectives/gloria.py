@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -13,20 +15,25 @@ from medtrim.objectives.clip import info_nce
 from medtrim.objectives.geometry import TINY, cosine
 from medtrim.objectives.inputs import Need, ObjectiveInputs
 
+# Similarities of words and regions that are worked on at once: they should stay in a core's cache.
+AT_ONCE = 2**19
+
 
 def attended_words(
-    regions: Float[Tensor, "B M E"], words: Float[Tensor, "W E"], *, temperature: float
+    regions: Float[Tensor, "B M E"], words: Float[Tensor, "W E"], lengths: Sequence[int], *, temperature: float
 ) -> Float[Tensor, "B W"]:
-    """cos(c_w, t_w): how well each image answers each word of one report.
+    """cos(c_w, t_w): how well each image answers each word of some reports, `lengths` words each.
 
     c_w = Σ_m a_wm v_m is the part of the image that the word looks at, with a_w = softmax_m(b_mw / τ₂) and
-    b_m = softmax_w⟨v_m, t_w⟩: a region first says which words it is about, as in the public code. The cosine is
-    Σ_m a_wm ⟨v_m, t_w⟩ / (|c_w| |t_w|) with |c_w|² = aᵀ(V Vᵀ)a: no c_w [B W E] is ever made.
+    b_m = softmax_w⟨v_m, t_w⟩ over the words of one report: a region first says which words it is about, as in the
+    public code. The cosine is Σ_m a_wm ⟨v_m, t_w⟩ / (|c_w| |t_w|) with |c_w|² = aᵀ(V Vᵀ)a: no c_w [B W E] is ever
+    made.
     """
-    scores = torch.einsum("bme,we->bwm", regions, words)
-    attention = scores.softmax(dim=1).div(temperature).softmax(dim=2)
-    along = (attention * scores).sum(dim=2)
-    squared = (attention @ (regions @ regions.mT) * attention).sum(dim=2) * words.square().sum(dim=1)
+    scores = torch.matmul(regions, words.mT)
+    about = torch.cat([report.softmax(dim=2) for report in torch.split(scores, list(lengths), dim=2)], dim=2)
+    attention = about.div(temperature).softmax(dim=1)
+    along = (attention * scores).sum(dim=1)
+    squared = ((regions @ regions.mT @ attention) * attention).sum(dim=1) * words.square().sum(dim=1)
     there = squared > TINY**2
     length = torch.where(there, squared, torch.ones_like(squared)).sqrt()
     return torch.where(there, along / length, torch.zeros_like(along))
@@ -42,15 +49,17 @@ def report_match(
 ) -> Float[Tensor, "B C"]:
     """Z(image, report) = log Σ_w exp(cos(c_w, t_w) / τ₃)
 
-    over the report's words; 0 for a report without words. One report at a time, so that memory stays at B · W · M.
+    over the report's words; 0 for a report without words. A few reports at a time, `AT_ONCE`.
     """
-    columns = []
-    for report, own in zip(words, mask, strict=True):
-        if own.any():
-            match = attended_words(regions, report[own], temperature=attention_temperature)
-            columns.append(torch.logsumexp(match / word_temperature, dim=1))
-        else:
-            columns.append(regions.new_zeros(len(regions)))
+    counts = mask.sum(dim=1).tolist()
+    columns: list[Tensor] = []
+    some = max(1, AT_ONCE // max(1, regions.shape[0] * regions.shape[1] * max([1, *counts])))
+    for start in range(0, len(words), some):
+        part, lengths = slice(start, start + some), counts[start : start + some]
+        matches = attended_words(regions, words[part][mask[part]], lengths, temperature=attention_temperature)
+        for match in torch.split(matches, lengths, dim=1):
+            none = regions.new_zeros(len(regions))
+            columns.append(torch.logsumexp(match / word_temperature, dim=1) if match.shape[1] else none)
     return torch.stack(columns, dim=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from medtrim.data import fit_square
+from medtrim.entities import texts_to_read
 from medtrim.errors import RecordError
 from medtrim.models import EncoderBundle, encode_images, encode_texts, to_pixel_values
 
+KEPT_TEXTS = 1000
 Vectors = NDArray[np.float32]
 
 
@@ -21,6 +24,7 @@ class QueryEncoder:
     def __init__(self, bundle: EncoderBundle, *, device: str = "cpu") -> None:
         self.bundle = bundle
         self.device = torch.device(device)
+        self._kept: OrderedDict[str, Vectors] = OrderedDict()
         bundle.model.to(self.device).train(False)  # type: ignore[arg-type]
 
     @property
@@ -34,22 +38,44 @@ class QueryEncoder:
         Raises:
             RecordError: the model gives a picture no finite vector.
         """
+        return self.squares([self.square(picture) for picture in pictures])
+
+    def square(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A picture [H W] in the model's square."""
         side, fit, equalize = self.bundle.image_size, self.bundle.fit, self.bundle.equalize
-        plain = fit != "lungs" and not equalize
-        squares = np.stack(
-            [
-                p if plain and p.shape == (side, side) else fit_square(p, side, fit=fit, equalize=equalize)
-                for p in pictures
-            ]
-        )
+        if fit != "lungs" and not equalize and picture.shape == (side, side):
+            return picture
+        return fit_square(picture, side, fit=fit, equalize=equalize)
+
+    def squares(self, squares: Sequence[NDArray[np.uint8]]) -> Vectors:
+        """`images` of pictures that `square` has been through."""
         with torch.inference_mode():
-            pixels = to_pixel_values(torch.from_numpy(squares).to(self.device), self.bundle.image_processor)
+            stacked = torch.from_numpy(np.stack(squares)).to(self.device)
+            pixels = to_pixel_values(stacked, self.bundle.image_processor)
             vectors = encode_images(self.bundle.model, pixels).embedding
         return _checked(vectors, "image")
 
+    def text(self, text: str) -> Vectors:
+        """The unit vector [D] of one text; of the latest thousand it is kept.
+
+        Raises:
+            RecordError: the model gives it no finite vector.
+        """
+        vector = self._kept.get(text)
+        if vector is None:
+            vector = self._kept[text] = self.texts([text])[0]
+            if len(self._kept) > KEPT_TEXTS:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(text)
+        return vector
+
     def is_cut(self, text: str) -> bool:
         """Whether `text` has more tokens than the model reads."""
+        (text,) = self._read([text])
         return len(self.bundle.tokenizer(text, verbose=False)["input_ids"]) > self.bundle.max_tokens
+
+    def _read(self, texts: Sequence[str]) -> list[str]:
+        return texts_to_read(texts, self.bundle.reads)
 
     def texts(self, reports: Sequence[str]) -> Vectors:
         """Unit vectors [N D] of texts, cut at the model's longest token sequence.
@@ -58,7 +84,11 @@ class QueryEncoder:
             RecordError: the model gives a text no finite vector.
         """
         tokens = self.bundle.tokenizer(
-            list(reports), padding=True, truncation=True, max_length=self.bundle.max_tokens, return_tensors="pt"
+            self._read(reports),
+            padding=True,
+            truncation=True,
+            max_length=self.bundle.max_tokens,
+            return_tensors="pt",
         ).to(self.device)
         with torch.inference_mode():
             vectors = encode_texts(self.bundle.model, tokens["input_ids"], tokens["attention_mask"]).embedding

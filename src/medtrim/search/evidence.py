@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -34,8 +35,16 @@ def cut_report(text: str, section: str, findings: Sequence[Finding]) -> tuple[Pa
         for mention in finding.mentions
         if mention.section == section and 0 <= mention.start < mention.end <= len(text)
     ]
-    edges = sorted({0, len(text), *(s for s, _, _ in spans), *(e for _, e, _ in spans)})
-    return tuple(
-        Part(text[start:end], tuple(sorted({n for s, e, n in spans if s <= start and end <= e})))
-        for start, end in pairwise(edges)
-    )
+    begin: dict[int, list[int]] = defaultdict(list)
+    end: dict[int, list[int]] = defaultdict(list)
+    for start, stop, number in spans:
+        begin[start].append(number)
+        end[stop].append(number)
+    under: list[int] = []
+    parts = []
+    for left, right in pairwise(sorted({0, len(text), *begin, *end})):
+        under += begin.get(left, ())
+        for number in end.get(left, ()):
+            under.remove(number)
+        parts.append(Part(text[left:right], tuple(sorted({*under})) if under else ()))
+    return tuple(parts)

@@ -1,10 +1,13 @@
-"""Which studies of an index may be found: conditions on what their reports say and on their columns, as SQL."""
+"""Which studies of an index may be found: conditions on what their reports say and on their columns.
+
+A condition is data: the table takes it as SQL (`sql`), an archive in memory evaluates it itself (`resident`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from medtrim.errors import ConfigError
 from medtrim.types import DEFAULT_CONTRADICTIONS, NO_FINDING, SIDES, Contradictions, Finding
@@ -12,6 +15,87 @@ from medtrim.types import DEFAULT_CONTRADICTIONS, NO_FINDING, SIDES, Contradicti
 ANY = "*"
 SILENT_LEVEL = "-"
 Said = Literal["", "present", "uncertain", "absent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """The study's facets have at least one of `marks`."""
+
+    marks: tuple[str, ...]
+
+    @property
+    def sql(self) -> str:
+        """The condition on the table's columns."""
+        return f"array_has_any(facets, [{', '.join(map(quoted, self.marks))}])"
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """A column has one of `values`."""
+
+    column: str
+    values: tuple[str, ...]
+
+    @property
+    def sql(self) -> str:
+        """The condition on the table's columns."""
+        return f"{self.column} IN ({', '.join(map(quoted, self.values))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A column that is not empty lies in `first` … `last`, both included; an empty bound is none."""
+
+    column: str
+    first: str = ""
+    last: str = ""
+
+    @property
+    def sql(self) -> str:
+        """The condition on the table's columns."""
+        parts = [f"{self.column} != ''"]
+        parts += [f"{self.column} >= {quoted(self.first)}"] if self.first else []
+        parts += [f"{self.column} <= {quoted(self.last)}"] if self.last else []
+        return f"({' AND '.join(parts)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A yes-or-no column says yes."""
+
+    column: str
+
+    @property
+    def sql(self) -> str:
+        """The condition on the table's columns."""
+        return self.column
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """All of `parts` hold."""
+
+    parts: tuple[Condition, ...]
+
+    @property
+    def sql(self) -> str:
+        """The condition on the table's columns."""
+        return f"({' AND '.join(part.sql for part in self.parts)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """`condition` does not hold."""
+
+    condition: Condition
+
+    @property
+    def sql(self) -> str:
+        """The condition on the table's columns."""
+        return f"NOT {self.condition.sql}"
+
+
+Condition: TypeAlias = Marked | Among | Between | Flag | Every | Not
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +137,23 @@ class Filters:
             if name not in columns:
                 raise ConfigError(f"the index has no column {name!r}; it has: {', '.join(columns) or 'none'}")
 
-    def conditions(self, columns: Sequence[str] = ()) -> list[str]:
-        """SQL conditions on the index's table, whose further columns are `column_0` … in the order of `columns`."""
-        found = []
-        if self.disease or self.side:
-            axis = "side" if self.side else ""
+    def conditions(self, columns: Sequence[str] = ()) -> list[Condition]:
+        """Conditions on the index's table, whose further columns are `column_0` … in the order of `columns`."""
+        found: list[Condition] = []
+        if self.said:
+            found.append(Marked((facet(self.disease, "said", self.said),)))
+        elif self.disease or self.side:
             level = str(SIDES.index(self.side)) if self.side else ""
-            mark = (
-                facet(self.disease or ANY, axis, level) if not self.said else facet(self.disease, "said", self.said)
-            )
-            found.append(f"array_has(facets, {quoted(mark)})")
+            found.append(Marked((facet(self.disease or ANY, "side" if self.side else "", level),)))
         if self.views:
-            found.append(f"view IN ({', '.join(map(quoted, self.views))})")
+            found.append(Among("view", self.views))
         if self.patient_id:
-            found.append(f"patient_id = {quoted(self.patient_id)}")
-        if self.since:
-            found.append(f"date >= {quoted(self.since)}")
-        if self.until:
-            found.append(f"date <= {quoted(self.until)} AND date != ''")
-        found += [f"column_{columns.index(name)} = {quoted(v)}" for name, v in self.columns.items()]
+            found.append(Among("patient_id", (self.patient_id,)))
+        if self.since or self.until:
+            found.append(Between("date", self.since, self.until))
+        found += [Among(f"column_{columns.index(name)}", (v,)) for name, v in self.columns.items()]
         if self.read is not None:
-            found.append("read" if self.read else "NOT read")
+            found.append(Flag("read") if self.read else Not(Flag("read")))
         return found
 
 
@@ -114,18 +194,15 @@ def facets(
     return sorted(found)
 
 
-def has_finding(disease: str, descriptors: Sequence[str], *, contradictions: Contradictions) -> str:
-    """SQL: the report has `disease` (empty: anything), and on no axis do all its findings contradict `descriptors`.
+def has_finding(disease: str, descriptors: Sequence[str], *, contradictions: Contradictions) -> Condition:
+    """The report has `disease` (empty: anything), and on no axis do all its findings contradict `descriptors`.
 
     Every study with one finding that meets all of them satisfies it; so may one that meets them with several.
     """
-    conditions = (
-        [f"array_has(facets, {quoted(disease)})"] if disease else [f"NOT array_has(facets, {quoted(NO_FINDING)})"]
-    )
+    conditions: list[Condition] = [Marked((disease,)) if disease else Not(Marked((NO_FINDING,)))]
     for axis in contradictions.axes:
         levels = sorted(contradictions.levels(axis, descriptors))
         if levels:
             allowed = [*map(str, levels), *([SILENT_LEVEL] if disease else [])]
-            marks = ", ".join(quoted(facet(disease or ANY, axis, level)) for level in allowed)
-            conditions.append(f"array_has_any(facets, [{marks}])")
-    return f"({' AND '.join(conditions)})"
+            conditions.append(Marked(tuple(facet(disease or ANY, axis, level) for level in allowed)))
+    return Every(tuple(conditions))

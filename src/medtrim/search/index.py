@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,22 @@ from medtrim.entities import Ontology, load_ontology
 from medtrim.errors import ConfigError, TableError
 from medtrim.models import load_checkpoint
 from medtrim.models.names import content_mark
-from medtrim.search.ann import index_vectors
+from medtrim.search.ann import index_keys, index_vectors
 from medtrim.search.calibrate import measure_noise
 from medtrim.search.encoder import QueryEncoder
 from medtrim.search.filters import quoted
-from medtrim.search.ingest import StudyRows, count_rows
-from medtrim.search.store import FACTS_NAME, FORMAT, MODEL_NAME, TABLE_NAME, index_schema, read_facts
+from medtrim.search.ingest import StudyRows, count_rows, first_vectors
+from medtrim.search.readout import calibrate
+from medtrim.search.store import FACTS_NAME, FORMAT, MODEL_NAME, TABLE_NAME, index_schema, local_folder, read_facts
 from medtrim.types import Annotation, Contradictions, Reject, Study, medtrim_version
+from medtrim.types.annotation_table import AnnotationTable
 from medtrim.types.jsonfile import write_json
 from medtrim.types.outputs import sole_writer
+from medtrim.types.processes import Engine
 from medtrim.types.tables import Progress, check_unique, no_progress
 
-PUBLISH_EVERY = 16
-"""Batches after which what is there is published."""
+BATCHES = 16
+"""Batches that are written together, as one file of the table, and by `add` published."""
 
 ONTOLOGY_NAME = "ontology.json"
 
@@ -70,6 +74,8 @@ def build_index(
     columns: Sequence[str] = (),
     date_column: str = "",
     device: str = "cpu",
+    engine: Engine = Engine.process,
+    workers: int = 1,
     progress: Progress = no_progress,
 ) -> IndexBuild:
     """Embed `studies` with `checkpoint` and write a searchable index to the folder `out`.
@@ -86,6 +92,8 @@ def build_index(
             checkpoint must stay where it is.
         ontology: what made the annotations; it reads queries too. The default ontology where None.
         columns: further columns of the studies table to filter and show; `date_column` is the one with ISO dates.
+        engine: `Engine.ray` embeds on Ray Data, whose machines must all see the images.
+        workers: Ray actors.
 
     Raises:
         TableError: a study has no annotation, an id repeats, or `out` holds something that is no index.
@@ -94,7 +102,7 @@ def build_index(
     """
     if thumbnail < 0:
         raise ConfigError(f"thumbnail must be 0 or a side in pixels, not {thumbnail}")
-    out, checkpoint, ontology = Path(out), Path(checkpoint), ontology or load_ontology()
+    out, checkpoint, ontology = local_folder(out), Path(checkpoint), ontology or load_ontology()
     by_id = _annotations_of(studies, annotations)
     with sole_writer(out):
         _check_folder(out)
@@ -105,27 +113,12 @@ def build_index(
             shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True, exist_ok=True)
         out.chmod(0o700)
-        facts: dict[str, Any] = {
-            "format": FORMAT,
-            "medtrim": medtrim_version(),
-            "table": f"{TABLE_NAME}-{number}",
-            "model": f"{MODEL_NAME}-{number}" if copy_model else str(checkpoint.absolute()),
-            "fingerprint": content_mark(str(checkpoint)),
-            "ontology": f"{number}-{ONTOLOGY_NAME}",
-            "ontology_name": ontology.name,
-            "ontology_version": ontology.version,
-            "contradictions": {axis: dict(levels) for axis, levels in ontology.contradictions.axes.items()},
-            "dimension": encoder.dimension,
-            "thumbnail": thumbnail,
-            "columns": list(columns),
-            "date_column": date_column,
-            "next_row": 0,
-            "studies": 0,
-            "rows": 0,
-            "text_rows": 0,
-            "most_images": 1,
-            "counts": {},
-        }
+        facts = first_facts(
+            number, checkpoint, encoder.dimension, ontology, columns=columns, date_column=date_column
+        )
+        facts["thumbnail"] = thumbnail
+        if copy_model:
+            facts["model"] = f"{MODEL_NAME}-{number}"
         try:
             table = lancedb.connect(out).create_table(
                 facts["table"], schema=index_schema(encoder.dimension, len(columns))
@@ -134,15 +127,50 @@ def build_index(
             if copy_model:
                 shutil.copytree(checkpoint, out / facts["model"])
             rows = _rows(facts, encoder, by_id, Path(root))
-            for _, batch in rows.batches(studies, progress):
-                _append(facts, table, batch, rows)
+            for _, added in _batches(rows, studies, engine, workers, progress):
+                append_rows(facts, table, added, next_row=rows.next_row)
             if not facts["studies"]:
                 raise TableError(f"none of the {len(studies)} studies has a readable image: nothing to index")
-            _finish(facts, table)
-            _publish(out, facts, table)
+            finish(facts, table)
+            publish(out, facts, table)
         finally:
             _sweep(out)
         return IndexBuild(out, facts["studies"], tuple(rows.rejects), ann=facts["ann"])
+
+
+def first_facts(
+    number: int,
+    checkpoint: Path,
+    dimension: int,
+    ontology: Ontology,
+    *,
+    columns: Sequence[str] = (),
+    date_column: str = "",
+) -> dict[str, Any]:
+    """What `index.json` says of an empty index, its tables' names ending in `number`."""
+    return {
+        "format": FORMAT,
+        "medtrim": medtrim_version(),
+        "table": f"{TABLE_NAME}-{number}",
+        "model": str(checkpoint.absolute()),
+        "fingerprint": content_mark(str(checkpoint)),
+        "ontology": f"{number}-{ONTOLOGY_NAME}",
+        "ontology_name": ontology.name,
+        "ontology_version": ontology.version,
+        "contradictions": {axis: dict(levels) for axis, levels in ontology.contradictions.axes.items()},
+        "dimension": dimension,
+        "thumbnail": 0,
+        "columns": list(columns),
+        "date_column": date_column,
+        "next_row": 0,
+        "studies": 0,
+        "rows": 0,
+        "text_rows": 0,
+        "most_images": 1,
+        "counts": {},
+        "ann": None,
+        "readout": None,
+    }
 
 
 def add_studies(
@@ -153,6 +181,8 @@ def add_studies(
     root: Path | str,
     replace: bool = False,
     device: str = "cpu",
+    engine: Engine = Engine.process,
+    workers: int = 1,
     progress: Progress = no_progress,
 ) -> IndexBuild:
     """Add `studies` to an index. Those that are in it are passed over, or with `replace` written anew.
@@ -171,14 +201,13 @@ def add_studies(
         encoder = QueryEncoder(load_checkpoint(check_model(index, facts)), device=device)
         rows = _rows(facts, encoder, by_id, Path(root))
         added = removed = 0
-        for number, (ids, batch) in enumerate(rows.batches(wanted, progress), start=1):
+        for ids, new in _batches(rows, wanted, engine, workers, progress):
             removed += _remove(facts, table, [i for i in ids if i in known])
-            _append(facts, table, batch, rows)
+            append_rows(facts, table, new, next_row=rows.next_row)
             added += len(ids)
-            if number % PUBLISH_EVERY == 0:
-                _publish(index, facts, table)
-        _finish(facts, table)
-        _publish(index, facts, table)
+            publish(index, facts, table)
+        finish(facts, table)
+        publish(index, facts, table)
         present = len(studies) - len(wanted)
         return IndexBuild(index, added, tuple(rows.rejects), present, removed, facts["ann"])
 
@@ -199,7 +228,7 @@ def delete_studies(index: Path | str, study_ids: Sequence[str]) -> IndexBuild:
                 f"{len(unknown)} of {len(study_ids)} studies are not in the index, such as {unknown[0]!r}"
             )
         removed = _remove(facts, table, list(dict.fromkeys(study_ids)))
-        _publish(index, facts, table)
+        publish(index, facts, table)
         return IndexBuild(index, 0, removed=removed)
 
 
@@ -213,12 +242,51 @@ def compact_index(index: Path | str) -> None:
     index = Path(index)
     with _opened(index) as (facts, table):
         table.optimize()
-        _finish(facts, table)
-        _publish(index, facts, table)
+        finish(facts, table)
+        publish(index, facts, table)
         # Only now that readers are sent to the new version may the former ones go.
         table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
         if table.version != facts["version"]:
-            _publish(index, facts, table)
+            publish(index, facts, table)
+
+
+def calibrate_index(
+    index: Path | str,
+    studies: Sequence[Study],
+    annotations: Sequence[Annotation],
+    *,
+    root: Path | str,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Calibrate on `studies` what the index's model reads in pictures, and keep it with the index.
+
+    The studies must be none that the model was trained on, such as its validation split; each is read by its first
+    readable image.
+
+    Returns:
+        What `readout.calibrate` gives.
+
+    Raises:
+        TableError: there is no index, a study has no annotation, or no study has a readable image.
+        ConfigError: another process writes this index, or its model has changed since it was built.
+    """
+    index = Path(index)
+    by_id = _annotations_of(studies, annotations)
+    with _opened(index) as (facts, table):
+        encoder = QueryEncoder(load_checkpoint(check_model(index, facts)), device=device)
+        vectors, kept = first_vectors(studies, encoder, Path(root))
+        if not kept:
+            raise TableError(f"none of the {len(studies)} studies has a readable image: nothing to calibrate on")
+        made = calibrate(
+            vectors,
+            [by_id[s.study_id] for s in kept],
+            [s.patient_id for s in kept],
+            encoder,
+            Contradictions(facts["contradictions"]),
+        )
+        facts["readout"] = made
+        publish(index, facts, table)
+        return made
 
 
 def check_model(index: Path, facts: dict[str, Any]) -> Path:
@@ -244,7 +312,7 @@ def _opened(index: Path) -> Iterator[tuple[dict[str, Any], Any]]:
         yield facts, table
 
 
-def _rows(facts: dict[str, Any], encoder: QueryEncoder, by_id: dict[str, Annotation], root: Path) -> StudyRows:
+def _rows(facts: dict[str, Any], encoder: QueryEncoder, by_id: Mapping[str, Annotation], root: Path) -> StudyRows:
     return StudyRows(
         encoder,
         by_id,
@@ -266,10 +334,10 @@ def _remove(facts: dict[str, Any], table: Any, ids: list[str]) -> int:
     return len(ids)
 
 
-def _append(facts: dict[str, Any], table: Any, batch: pa.RecordBatch, rows: StudyRows) -> None:
-    added = pa.Table.from_batches([batch])
+def append_rows(facts: dict[str, Any], table: Any, added: pa.Table, *, next_row: int) -> None:
+    """Add rows of whole studies to the table and to the counts of the facts."""
     table.add(added)
-    facts["next_row"] = rows.next_row
+    facts["next_row"] = next_row
     _change(facts, added, +1)
 
 
@@ -286,14 +354,15 @@ def _change(facts: dict[str, Any], rows: pa.Table, sign: int) -> None:
         facts["counts"][name] = {value: n for value, n in sorted(counts.items()) if n > 0}
 
 
-def _finish(facts: dict[str, Any], table: Any) -> None:
+def finish(facts: dict[str, Any], table: Any) -> None:
     """What is measured on the finished vectors."""
     facts["noise"] = measure_noise(table)
+    index_keys(table)
     facts["ann"] = index_vectors(table, facts)
 
 
-def _publish(index: Path, facts: dict[str, Any], table: Any) -> None:
-    """Make the table as it is now what readers open."""
+def publish(index: Path, facts: dict[str, Any], table: Any) -> None:
+    """Make the table as it is now what readers open, by replacing `index.json` in one step."""
     facts["version"] = table.version
     for path in (index, *index.rglob("*")):
         path.chmod(0o700 if path.is_dir() else 0o600)
@@ -341,10 +410,22 @@ def _ids(table: Any) -> set[str]:
     return set(found["study_id"].to_pylist())
 
 
-def _annotations_of(studies: Sequence[Study], annotations: Sequence[Annotation]) -> dict[str, Annotation]:
-    check_unique((s.study_id for s in studies), table="studies")
-    by_id = {a.study_id: a for a in annotations}
-    missing = [s.study_id for s in studies if s.study_id not in by_id]
+def _batches(
+    rows: StudyRows, studies: Sequence[Study], engine: Engine, workers: int, progress: Progress
+) -> Iterator[tuple[list[str], pa.Table]]:
+    """Ids of studies and their rows, `BATCHES` batches at a time."""
+    found = rows.with_ray(studies, workers, progress) if engine is Engine.ray else rows.batches(studies, progress)
+    while some := list(islice(found, BATCHES)):
+        yield [study_id for ids, _ in some for study_id in ids], pa.Table.from_batches([batch for _, batch in some])
+
+
+def _annotations_of(studies: Sequence[Study], annotations: Sequence[Annotation]) -> Mapping[str, Annotation]:
+    ids = [s.study_id for s in studies]
+    check_unique(ids, table="studies")
+    by_id: Mapping[str, Annotation] = (
+        annotations.by_id() if isinstance(annotations, AnnotationTable) else {a.study_id: a for a in annotations}
+    )
+    missing = [study_id for study_id in ids if study_id not in by_id]
     if missing:
         raise TableError(f"{len(missing)} studies have no annotation, the first is {missing[0]!r}")
     return by_id

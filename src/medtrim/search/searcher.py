@@ -17,12 +17,15 @@ from medtrim.errors import ConfigError
 from medtrim.evaluation.agreement import Agreement, compare, unmarked
 from medtrim.models import load_checkpoint
 from medtrim.search.encoder import QueryEncoder
-from medtrim.search.filters import has_finding
+from medtrim.search.filters import Condition, Flag, Not, has_finding
 from medtrim.search.index import check_model
 from medtrim.search.ingest import arrange
 from medtrim.search.query import Mode, Query, Wanted, read_query
-from medtrim.search.ranking import WEIGHT, Ranked, rank
-from medtrim.search.store import IndexedStudy, Neighbour, StudyIndex
+from medtrim.search.ranking import WEIGHT, Matcher, Ranked, rank, score_lacking
+from medtrim.search.readout import Reading, Readout
+from medtrim.search.resident import Candidate
+from medtrim.search.store import Neighbour, StudyIndex
+from medtrim.search.studies import IndexedStudy
 from medtrim.types import NO_FINDING, Contradictions, Finding
 
 CANDIDATES = 100
@@ -66,7 +69,8 @@ class Notice:
 class SearchResult:
     """The answer to one query: how it was understood, and the hits, best first.
 
-    `more` says whether further hits follow after these (paging).
+    `more` says whether further hits follow after these (paging); `readout` what the model reads in the query's
+    picture, empty where there is none or the index is not calibrated.
     """
 
     wanted: Wanted
@@ -74,6 +78,7 @@ class SearchResult:
     hits: tuple[Hit, ...]
     notices: tuple[Notice, ...] = ()
     more: bool = False
+    readout: tuple[Reading, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -105,10 +110,11 @@ class Searcher:
         if encoder.dimension != index.dimension:
             raise ConfigError(f"the model makes vectors of {encoder.dimension}, the index holds {index.dimension}")
         self._index, self.encoder, self.recognize = index, encoder, recognize
+        self.readout = readout_of(index, encoder)
         self.contradictions = contradictions or index.contradictions
         self.weight = WEIGHT
         self._follows_ontology = False
-        self._lock = threading.Lock()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
 
     @classmethod
     def open(
@@ -138,31 +144,52 @@ class Searcher:
     def reload(self) -> bool:
         """Take up what has been published in the index's folder since; whether there was anything.
 
-        Every search does. Where the index was built anew with another model or ontology, they are taken up too.
+        Every search does. Where the index was built anew with another model or ontology, they are taken up too. A
+        large archive is read into memory beside the searches, which see the former version meanwhile.
 
         Raises:
             ConfigError: the model is not the one that the index was built with.
             TableError: the folder holds no index any more.
         """
         with self._lock:
-            if self._index.is_current:
+            if self._index.is_current or self._reading.locked():
                 return False
-            index, before = StudyIndex(self._index.folder), self._index.facts
-            if index.facts["fingerprint"] != before["fingerprint"]:
-                model = load_checkpoint(check_model(index.folder, index.facts))
-                self.encoder = QueryEncoder(model, device=str(self.encoder.device))
-            if self._follows_ontology and index.facts["ontology"] != before["ontology"]:
-                self.recognize = Recognizer(stored_ontology(index)).annotate_text
-            if index.facts["contradictions"] != before["contradictions"]:
-                self.contradictions = index.contradictions
-            self._index = index
-            return True
+            index = StudyIndex(self._index.folder)
+            if not self._index.is_large_in_memory:
+                self._take_up(index)
+                return True
+            self._reading.acquire()
+            threading.Thread(target=self._read_beside, args=(index,), daemon=True).start()
+            return False
+
+    def _read_beside(self, index: StudyIndex) -> None:
+        try:
+            index.follow(self._index)
+            with self._lock:
+                self._take_up(index)
+        finally:
+            self._reading.release()
+
+    def _take_up(self, index: StudyIndex) -> None:
+        before = self._index.facts
+        if index.facts["fingerprint"] != before["fingerprint"]:
+            model = load_checkpoint(check_model(index.folder, index.facts))
+            self.encoder = QueryEncoder(model, device=str(self.encoder.device))
+        if self._follows_ontology and index.facts["ontology"] != before["ontology"]:
+            self.recognize = Recognizer(stored_ontology(index)).annotate_text
+        if index.facts["contradictions"] != before["contradictions"]:
+            self.contradictions = index.contradictions
+        if index.facts.get("readout") != before.get("readout") or index.facts["table"] != before["table"]:
+            self.readout = readout_of(index, self.encoder)
+        index.follow(self._index)
+        self._index = index
 
     def search(self, query: Query) -> SearchResult:
         """The studies that answer `query`, best first; equal scores are ordered by study id.
 
         Candidates are the studies most similar among those that have all must-haves (or, of a report, all that it
         states), among those that have the first of them, and among all; then they are ranked (see `ranking.rank`).
+        The later ones are left out where none of them could be among the hits.
 
         Raises:
             ConfigError: the query asks for nothing, an option is out of range, or a filter is unknown.
@@ -174,53 +201,84 @@ class Searcher:
         """
         query.check()
         self.reload()
+        asked = copy(self)  # stays with one version of the index
         try:
-            return copy(self)._answer(query)  # a copy stays with one version of the index
+            return asked._answer(query)
         except (OSError, RuntimeError):
-            if not self.reload():
+            self.reload()
+            with self._reading:  # what is being read into memory is there
+                pass
+            if self._index is asked._index:
                 raise
             return copy(self)._answer(query)  # the files of the former version are gone
 
     def _answer(self, query: Query) -> SearchResult:
+        picture = self._picture(query)
         wanted = self._understand(query)
-        vector, cut = self._vector(query, wanted)
-        depth = max(CANDIDATES, query.offset + query.k + 1)
-        found: dict[int, Neighbour] = {}
-        closest = -1.0
-        for conditions in self._tiers(query, wanted):
-            nearest = self._index.nearest(
-                vector,
-                against=query.against,
-                k=depth,
-                filters=query.filters,
-                exclude=query.study_id,
-                conditions=conditions,
-                exact=query.exact,
-            )
-            found |= {n.study.row: n for n in nearest}
-            closest = max([closest, *(n.similarity for n in nearest)])
-        ranked = rank(
-            list(found.values()),
-            wanted,
-            mode=query.mode,
-            contradictions=self.contradictions,
-            weight=self.weight,
-        )
+        vector, cut = self._vector(query, picture)
+        ranked, closest = self._ranked(query, wanted, vector)
         if query.one_per_patient:
             ranked = first_of_each_patient(ranked)
         shown = ranked[query.offset : query.offset + query.k]
+        studies = self._index.studies_at([r.study.row for r in shown])
         return SearchResult(
             wanted,
             query.mode,
-            tuple(self._hit(r, wanted) for r in shown),
+            tuple(self._hit(r, study, wanted) for r, study in zip(shown, studies, strict=True)),
             self._notices(query, wanted, shown, closest=closest, cut=cut),
             len(ranked) > query.offset + query.k,
+            self.readout.read(picture) if self.readout and query.image is not None and picture is not None else (),
         )
 
-    def _tiers(self, query: Query, wanted: Wanted) -> list[list[str]]:
-        """SQL conditions that candidates are taken under, the strictest first."""
-        denied = [
-            f"NOT {has_finding(q.disease, q.descriptors, contradictions=self.contradictions)}"
+    def _ranked(self, query: Query, wanted: Wanted, vector: Vector) -> tuple[list[Ranked], float]:
+        """The candidates, best first, and the similarity of the closest; see `search` for which are taken."""
+        last = query.offset + query.k
+        depth = max(CANDIDATES, last + 1)
+        asked = self._index.compare(
+            vector, against=query.against, filters=query.filters, exclude=query.study_id, exact=query.exact
+        )
+        found: dict[int, Neighbour] = {}
+        ranked: list[Ranked] = []
+        matcher = Matcher(self.contradictions)
+        limit = score_lacking(wanted, query.mode, weight=self.weight)
+        tiers = self._tiers(query, wanted)
+        seen = self._sees(wanted)
+        if seen is not None and len(tiers) > 1:
+            tiers[0:0] = [[Not(Flag("read"))]]
+        for conditions in tiers:
+            found |= {n.study.row: n for n in asked.nearest(conditions, depth)}
+            ranked = rank(
+                list(found.values()),
+                wanted,
+                mode=query.mode,
+                matcher=matcher,
+                weight=self.weight,
+                seen=seen,
+            )
+            if len(ranked) > last and ranked[last].score >= limit and not query.one_per_patient:
+                break
+        return ranked, max((n.similarity for n in found.values()), default=-1.0)
+
+    def _sees(self, wanted: Wanted) -> Callable[[Candidate], float | None] | None:
+        """What the model sees in a study that is not read of what is asked for, where it is calibrated."""
+        readout, index = self.readout, self._index
+        if readout is None or not index.facts["counts"].get("read", {}).get("false"):
+            return None
+
+        def seen(study: Candidate) -> float | None:
+            vector = index.image_vector(study.row)
+            if vector is None:
+                return None
+            matches = [readout.match(q, vector) for q in wanted.all]
+            known = [m for m in matches if m is not None]
+            return sum(known) / len(known) if known and len(known) == len(matches) else None
+
+        return seen
+
+    def _tiers(self, query: Query, wanted: Wanted) -> list[list[Condition]]:
+        """Conditions that candidates are taken under, the strictest first."""
+        denied: list[Condition] = [
+            Not(has_finding(q.disease, q.descriptors, contradictions=self.contradictions))
             for q in wanted.must_not
             if sum(self.contradictions.levels(a, q.descriptors) != frozenset() for a in self.contradictions.axes)
             < 2
@@ -253,14 +311,18 @@ class Searcher:
             read.like if query.like is None else query.like,
         )
 
-    def _vector(self, query: Query, wanted: Wanted) -> tuple[Vector, bool]:
-        """The query's unit vector [D] (of picture and words, their weighted mean), and whether its text was cut."""
-        picture: Vector | None = None
+    def _picture(self, query: Query) -> Vector | None:
+        """The unit vector [D] of the query's picture or study; None where it has words alone."""
         if query.study_id:
-            picture = self._index.vector(query.study_id, query.using)
-        elif query.image is not None:
-            with self._lock:
-                picture = self.encoder.images([query.image])[0]
+            return self._index.vector(query.study_id, query.using)
+        if query.image is None:
+            return None
+        with self._lock:
+            picture: Vector = self.encoder.images([query.image])[0]
+            return picture
+
+    def _vector(self, query: Query, picture: Vector | None) -> tuple[Vector, bool]:
+        """The query's unit vector [D] (of picture and words, their weighted mean), and whether its text was cut."""
         if picture is not None and not query.text.strip():
             return picture, False
         with self._lock:
@@ -268,20 +330,20 @@ class Searcher:
             if cut:
                 spans = [("", m.start) for f in self.recognize(text) for m in f.mentions if m.role == "disease"]
                 text = " ".join(arrange({"": text}, spans))
-            words: Vector = self.encoder.texts([text])[0]
+            words: Vector = self.encoder.text(text)
         if picture is None:
             return words, cut
         mixed = query.image_weight * picture + (1 - query.image_weight) * words
         return np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-12), dtype=np.float32), cut
 
-    def _hit(self, ranked: Ranked, wanted: Wanted) -> Hit:
-        theirs = ranked.study.findings
+    def _hit(self, ranked: Ranked, study: IndexedStudy, wanted: Wanted) -> Hit:
+        theirs = study.findings
         # A query that names no finding is compared with nothing: silence in it is no statement.
-        agreement = Agreement(unmarked(theirs) if ranked.study.read else (), ())
+        agreement = Agreement(unmarked(theirs) if study.read else (), ())
         if wanted and theirs:
             ours = tuple(q.as_finding() for q in wanted.all)
             agreement = compare(ours, theirs, contradictions=self.contradictions)
-        return Hit(ranked.study, ranked.score, ranked.similarity, ranked.match, ranked.fulfils, agreement)
+        return Hit(study, ranked.score, ranked.similarity, ranked.match, ranked.fulfils, agreement)
 
     def _notices(
         self, query: Query, wanted: Wanted, shown: Sequence[Ranked], *, closest: float, cut: bool
@@ -305,6 +367,12 @@ class Searcher:
         if noise is not None and not mixed and shown and closest < noise:
             found.append(Notice("weak match", f"no hit is more similar than unrelated studies are ({noise:.2f})"))
         return tuple(found)
+
+
+def readout_of(index: StudyIndex, encoder: QueryEncoder) -> Readout | None:
+    """What reads pictures with the index's model, where it was calibrated."""
+    calibration = index.facts.get("readout")
+    return Readout(calibration, encoder) if calibration else None
 
 
 def stored_ontology(index: StudyIndex) -> Ontology:

@@ -52,7 +52,7 @@ FILE_BODY = {
 }
 MAX_ROW, MAX_VIEW = 2**63 - 1, 1000
 ORIGINAL_LIMITS = ImageLimits(max_pixels=MAX_PIXELS)
-MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class JpegResponse(Response):
@@ -116,11 +116,11 @@ def _api(
         except OSError as error:
             raise HTTPException(503, "the audit trail cannot be written, so nothing is shown") from error
 
-    def answered(request: Request, query: SearchQuery) -> Answer:
+    def answered(request: Request, query: SearchQuery) -> Response:
         found = searcher.search(query)
         shown(request, "search", [hit.study.study_id for hit in found.hits])
         row = searcher.index.study(query.study_id).row if query.study_id else None
-        return Answer.of(found, query_row=row)
+        return Response(Answer.of(found, query_row=row).json(), media_type="application/json")
 
     @app.get("/api/about")
     def about() -> About:
@@ -136,15 +136,15 @@ def _api(
             max_upload=limits.max_body,
         )
 
-    @app.post("/api/search")
-    def search(asked: SearchRequest, request: Request) -> Answer:
+    @app.post("/api/search", response_model=Answer)
+    def search(asked: SearchRequest, request: Request) -> Response:
         return answered(request, asked.query(max_bytes=limits.max_body))
 
-    @app.post("/api/search/image", openapi_extra=FILE_BODY)
-    async def by_image(request: Request, options: Annotated[Options, Query()]) -> Answer:
+    @app.post("/api/search/image", openapi_extra=FILE_BODY, response_model=Answer)
+    async def by_image(request: Request, options: Annotated[Options, Query()]) -> Response:
         content = await request.body()
 
-        def work() -> Answer:
+        def work() -> Response:
             picture = decode_upload(content, max_bytes=limits.max_body)
             return answered(request, SearchQuery(image=picture, **options.common()))
 
@@ -169,8 +169,9 @@ def _api(
         view: Annotated[int, Query(ge=0, le=MAX_VIEW)] = 0,
     ) -> Response:
         """The original picture at its full size, 8 bits, as PNG."""
-        study = searcher.index.study_at(row)
-        path = searcher.index.image_file(study, view)
+        index = searcher.index
+        study = index.studies_at([row])[0]
+        path = index.image_file(study, view)
         if path is None:
             raise TableError("the study has no such view")
         content = read_source(path, study_id="original", limits=ORIGINAL_LIMITS)

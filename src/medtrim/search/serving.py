@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
+import subprocess
+import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from medtrim.errors import ConfigError
 from medtrim.search.guard import HEADERS, App
+from medtrim.types.processes import end_with_parent
 
 HEAD_TIMEOUT = 10.0
 """Seconds in which the head of a request must be there; also how long an idle connection is kept."""
@@ -22,6 +27,7 @@ HEAD_TIMEOUT = 10.0
 MAX_CONNECTIONS = 512
 """Open connections; beyond it the one that has been idle longest is closed. Systems commonly allow 1,024 files."""
 
+PORT_VARIABLE = "MEDTRIM_SHARED_PORT"
 STOP_TIMEOUT = 8
 """Seconds that running requests have to end after SIGTERM; uploads under way are dropped at once."""
 
@@ -35,6 +41,9 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the deadline for the first head; close the longest idle connection if there are too many."""
         super().connection_made(transport)
+        # asyncio does so for sockets that name their protocol, which accepted ones do not: without it the second
+        # packet of an answer waits 40 ms for the first to be acknowledged.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._watch()
         if len(self.connections) > MAX_CONNECTIONS:
             idle = [c for c in self.connections if isinstance(c, Connection) and c.is_idle and c is not self]
@@ -95,15 +104,20 @@ class Connection(H11Protocol):
             self._deadline = None
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one.
+def bind(host: str, port: int, *, shared: bool = False, listen: bool = True) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Several processes may bind a `shared` port.
 
     Raises:
         ConfigError: the address is unknown or taken.
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=512)
+        if listen:
+            return socket.create_server(address[:2], family=family, backlog=512, reuse_port=shared)
+        bound = socket.socket(family)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+        bound.bind(address[:2])
+        return bound
     except OSError as error:
         raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
 
@@ -124,3 +138,36 @@ def run_server(app: App, bound: socket.socket, *, certificate: Path | None = Non
     }
     with suppress(KeyboardInterrupt):
         uvicorn.Server(uvicorn.Config(app, **config)).run(sockets=[bound])
+
+
+def run_workers(count: int, port: int, command: Sequence[str]) -> None:
+    """Run `count` processes of `command` that share `port` (see `worker_port`); the system deals connections out.
+
+    Ends when told to (SIGINT, SIGTERM), or with the first of them.
+
+    Raises:
+        ConfigError: a process has ended by itself.
+    """
+    told = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told.set())
+    environment = {**os.environ, PORT_VARIABLE: str(port)}
+    workers = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(count)]
+    try:
+        while not told.wait(0.2) and all(worker.poll() is None for worker in workers):
+            pass
+    finally:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.wait(STOP_TIMEOUT + 5)
+    if not told.is_set():
+        raise ConfigError("a process of the server has ended; what it said is above")
+
+
+def worker_port() -> int:
+    """The port that a process of `run_workers` shares; it ends with its parent. 0 in any other process."""
+    port = int(os.environ.pop(PORT_VARIABLE, "0"))
+    if port:
+        end_with_parent()
+    return port

@@ -7,57 +7,51 @@ index that is opened stays at that version until it is opened again.
 from __future__ import annotations
 
 import json
+import re
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import lancedb
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 
-from medtrim.errors import TableError
-from medtrim.search.filters import NO_FILTERS, Filters, quoted
-from medtrim.search.resident import ResidentVectors
-from medtrim.types import Contradictions, Finding, schemas
-from medtrim.types.tables import annotations_from_table
+from medtrim.errors import ConfigError, TableError
+from medtrim.search.filters import NO_FILTERS, Condition, Filters, Flag, quoted
+from medtrim.search.resident import WHOLE_ROWS, Candidate, Comparison, ResidentArchive, decode_finding
+from medtrim.search.studies import IndexedStudy, decode_study
+from medtrim.types import Contradictions
 
 Side = Literal["image", "text"]
 SIDES_OF_STUDY: tuple[Side, ...] = ("image", "text")
-FORMAT = 3
+FORMAT = 4
 FACTS_NAME, MODEL_NAME, TABLE_NAME = "index.json", "model", "studies"
-RESIDENT_ROWS = 50_000
-"""Rows up to which vectors are compared in memory: 50,000 of 128 components take 26 MB and a millisecond."""
+RESIDENT_ROWS = 2_000_000
+"""Rows up to which an archive is compared in memory: a million with 128 components take 256 MB a side."""
 
-KEPT_STUDIES = 20_000
-"""Studies kept as read, with their reports: some 50 MB."""
+KEPT_STUDIES = 5_000
+"""Studies kept as read, with their reports: some 15 MB."""
+
+FEW_ROWS = 2_000
+"""Rows beyond memory that a filter may leave for them to be compared exactly: probed cells would miss some."""
 
 _SPARE = 16
 """Rows fetched beyond k, so that equal distances at the cut are ordered by study id and not by storage."""
 
-_COLUMNS = [
-    "row",
-    "study_id",
-    "patient_id",
-    "view",
-    "views",
-    "split",
-    "read",
-    "findings",
-    "report_findings",
-    "report_impression",
-    "image_files",
-    "has_thumbnail",
-]
+_RANKED = ["row", "study_id", "patient_id", "read", "said"]
 
 
 def index_schema(dimension: int, columns: int = 0) -> pa.Schema:
     """The LanceDB table: one row an image.
 
     `row` is its number, never used again; `position` its place among the study's images; `text_row` says that it
-    stands for the study's report; `facets` what it is filtered by (see `filters.facets`).
+    stands for the study's report; `said` its findings without mentions, by which it is ranked (see
+    `resident.encode_finding`); `facets` what it is filtered by (see `filters.facets`); `study` what is shown of it
+    (see `studies.encode_study`).
     """
     vector = pa.list_(pa.float32(), dimension)
     strings = pa.list_(pa.string())
@@ -71,54 +65,22 @@ def index_schema(dimension: int, columns: int = 0) -> pa.Schema:
             ("image", vector),
             ("text", vector),
             ("read", pa.bool_()),
-            ("findings", pa.list_(schemas.FINDING)),
+            ("said", strings),
             ("facets", strings),
-            ("report_findings", pa.string()),
-            ("report_impression", pa.string()),
             ("view", pa.string()),
-            ("views", strings),
             ("date", pa.string()),
-            ("split", pa.string()),
-            ("image_files", strings),
+            ("study", pa.string()),
             ("thumbnail", pa.binary()),
-            ("has_thumbnail", pa.bool_()),
             *((f"column_{i}", pa.string()) for i in range(columns)),
         ]
     )
 
 
 @dataclass(frozen=True, slots=True)
-class IndexedStudy:
-    """A study of the index by one of its images.
-
-    Args:
-        row: names the image where ids must not be named, such as in addresses of pictures.
-        view: of this image; `views` are those of all the study's images.
-        read: whether something is recognised in the report; where not, the study is not known to be normal.
-        columns: the further columns that were named at indexing.
-        image_files: where the study's images were when it was indexed.
-    """
-
-    row: int
-    study_id: str
-    findings: tuple[Finding, ...]
-    report_findings: str
-    report_impression: str
-    has_thumbnail: bool
-    patient_id: str = ""
-    view: str = ""
-    views: tuple[str, ...] = ()
-    columns: Mapping[str, str] = field(default_factory=dict)
-    split: str = ""
-    image_files: tuple[str, ...] = ()
-    read: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Neighbour:
     """A found study and its cosine similarity to the query, in [-1, 1]."""
 
-    study: IndexedStudy
+    study: Candidate
     similarity: float
 
 
@@ -132,7 +94,7 @@ class StudyIndex:
             TableError: there is none, or it was written by a version that this one does not read.
         """
         self.folder = Path(folder)
-        self._residents: dict[Side, ResidentVectors] = {}
+        self._resident: ResidentArchive | None = None
         self._kept: dict[int, IndexedStudy] = {}
         self._loading = threading.Lock()
         self.mark = published_mark(self.folder)
@@ -190,73 +152,146 @@ class StudyIndex:
         k: int,
         filters: Filters = NO_FILTERS,
         exclude: str = "",
-        conditions: Sequence[str] = (),
+        conditions: Sequence[Condition] = (),
         exact: bool = False,
     ) -> list[Neighbour]:
         """The `k` studies whose `against` side is most similar to `vector` [D], ties by study id.
 
-        Each study stands once, by its most similar image. The similarities are exact also where the candidates come
-        from an approximate index.
+        Each study stands once, by its most similar image.
 
         Args:
             exclude: id of a study that is left out: the query's own.
-            conditions: further SQL conditions.
+            conditions: further conditions.
             exact: compare with every vector, whatever index there is.
+
+        Raises:
+            ConfigError: a filter is unknown to the index.
         """
+        asked = self.compare(vector, against=against, filters=filters, exclude=exclude, exact=exact)
+        return asked.nearest(conditions, k)
+
+    def compare(
+        self,
+        vector: NDArray[np.float32],
+        *,
+        against: Side,
+        filters: Filters = NO_FILTERS,
+        exclude: str = "",
+        exact: bool = False,
+    ) -> AskedIndex:
+        """`nearest` for one query under several sets of conditions, which share what they can."""
         filters.check(self.diseases, self.columns)
-        everything = [*filters.conditions(self.columns), *conditions]
+        always = filters.conditions(self.columns)
         if against == "text" and self.facts["text_rows"] < self.facts["rows"]:
-            everything.append("text_row")
+            always.append(Flag("text_row"))
         images = 1 if against == "text" else int(self.facts["most_images"])
-        limit = (k + bool(exclude)) * images + _SPARE
-        rows, similarities = self._nearest_rows(vector, against, everything, limit, exact=exact)
-        neighbours = [Neighbour(s, float(v)) for s, v in zip(self._at(rows), similarities, strict=True)]
-        neighbours.sort(key=lambda n: (-n.similarity, n.study.study_id, n.study.row))
-        best: dict[str, Neighbour] = {}
-        for neighbour in neighbours:
-            if neighbour.study.study_id != exclude:
-                best.setdefault(neighbour.study.study_id, neighbour)
-        return list(best.values())[:k]
+        rows = self._compared(vector, against, exact=exact)
+        return AskedIndex(rows, tuple(always), images, exclude)
 
-    def _nearest_rows(
-        self, vector: NDArray[np.float32], against: Side, conditions: Sequence[str], limit: int, *, exact: bool
-    ) -> tuple[Sequence[int], Sequence[float]]:
-        """Rows and similarities: of the vectors in memory where they are few, else of the table."""
+    def _compared(self, vector: NDArray[np.float32], against: Side, *, exact: bool) -> NearestRows:
+        """What finds the rows nearest to `vector`: in memory up to `RESIDENT_ROWS`, else in the table."""
+        if not self.facts.get("ann") and int(self.facts["rows"]) <= RESIDENT_ROWS:
+            archive = self.resident(against)
+            compared = Comparison(archive, against, vector)
+
+            def in_memory(conditions: Sequence[Condition], limit: int) -> list[Neighbour]:
+                places, similarities = compared.nearest(conditions, limit)
+                found = zip(places.tolist(), similarities.tolist(), strict=True)
+                return [Neighbour(archive.candidate(place), similarity) for place, similarity in found]
+
+            return in_memory
+
+        def in_table(conditions: Sequence[Condition], limit: int) -> list[Neighbour]:
+            return self._nearest_of_table(vector, against, " AND ".join(c.sql for c in conditions), limit, exact)
+
+        return in_table
+
+    def _nearest_of_table(
+        self, vector: NDArray[np.float32], against: Side, where: str, limit: int, exact: bool
+    ) -> list[Neighbour]:
         ann = self.facts.get("ann")
-        if not ann and int(self.facts["rows"]) <= RESIDENT_ROWS:
-            found_rows, found = self._resident(against).nearest(vector, conditions, limit)
-            return found_rows.tolist(), found.tolist()
         query = self._table.search(vector, vector_column_name=against).distance_type("cosine")
-        if ann and not exact:
-            query = query.nprobes(int(ann["probes"])).refine_factor(int(ann["refine"]))
-        elif ann:
+        if where:
+            query = query.where(where, prefilter=True)
+        if ann and not exact and not (where and self._is_few(where)):
+            probes = ann["filtered_probes" if where else "probes"]
+            query = query.nprobes(int(probes)).refine_factor(int(ann["refine"]))
+        else:
             query = query.bypass_vector_index()
-        if conditions:
-            query = query.where(" AND ".join(conditions), prefilter=True)
-        table = query.select(["row", "_distance"]).limit(limit).to_arrow()
-        return table["row"].to_pylist(), [1.0 - d for d in table["_distance"].to_pylist()]
+        rows = query.select([*_RANKED, "_distance"]).limit(limit).to_arrow().to_pylist()
+        return [
+            Neighbour(
+                Candidate(
+                    row["row"],
+                    row["study_id"],
+                    row["patient_id"],
+                    tuple(map(decode_finding, row["said"])),
+                    row["read"],
+                ),
+                1.0 - row["_distance"],
+            )
+            for row in rows
+        ]
 
-    def _resident(self, side: Side) -> ResidentVectors:
+    def _is_few(self, where: str) -> bool:
+        found = self._table.search().where(where).select(["row"]).limit(FEW_ROWS + 1).to_arrow()
+        return bool(found.num_rows <= FEW_ROWS)
+
+    def resident(self, side: Side, *, before: ResidentArchive | None = None) -> ResidentArchive:
+        """The archive in memory with the vectors of `side`, read from the table when first asked for.
+
+        Vectors of rows that are in an earlier version, `before`, are taken from there.
+        """
         with self._loading:
-            if side not in self._residents:
-                table = self._table.search().select(["row", side]).limit(int(self.facts["rows"])).to_arrow()
-                vectors = table[side].combine_chunks().flatten().to_numpy().reshape(-1, self.dimension)
-                self._residents[side] = ResidentVectors(table["row"].to_numpy(), vectors, self._rows_where)
-            return self._residents[side]
+            if self._resident is None:
+                columns = [*_RANKED, "text_row", "view", "date", *(f"column_{i}" for i in range(len(self.columns)))]
+                table = self._table.search().select(columns).limit(int(self.facts["rows"])).to_arrow()
+                self._resident = ResidentArchive(table, self.contradictions)
+            if not self._resident.holds(side):
+                self._resident.hold(side, self._vectors_of(side, self._resident.rows, before))
+            return self._resident
 
-    def _rows_where(self, conditions: Sequence[str]) -> list[int]:
-        found = self._table.search().where(" AND ".join(conditions)).select(["row"]).limit(int(self.facts["rows"]))
-        rows: list[int] = found.to_arrow()["row"].to_pylist()
-        return rows
+    def follow(self, before: StudyIndex) -> None:
+        """Read into memory what an earlier version of this index has there."""
+        if before._resident is not None and before.facts["table"] == self.facts["table"]:
+            for side in filter(before._resident.holds, SIDES_OF_STUDY):
+                self.resident(side, before=before._resident)
 
-    def _at(self, rows: Sequence[int]) -> list[IndexedStudy]:
-        """The studies in `rows`, in that order; those read lately are kept, since they cannot change."""
+    @property
+    def is_large_in_memory(self) -> bool:
+        """Whether it has been read into memory and that takes seconds."""
+        return self._resident is not None and len(self._resident) > WHOLE_ROWS
+
+    def _vectors_of(self, side: Side, rows: NDArray[np.int64], before: ResidentArchive | None) -> torch.Tensor:
+        """The vectors [N D] of `side` in the order of the sorted `rows`, read a batch at a time."""
+        kind = torch.float32 if len(rows) <= WHOLE_ROWS else torch.float16
+        held = torch.empty((len(rows), self.dimension), dtype=kind)
+        query = self._table.search()
+        if before is not None and len(before) and before.vectors(side).dtype == kind:
+            last = int(before.rows[-1])  # numbers of rows grow and are never used again
+            old = rows[rows <= last]
+            held[: len(old)] = before.vectors(side)[torch.from_numpy(np.searchsorted(before.rows, old))]
+            query = query.where(f"row > {last}")
+        for batch in query.select(["row", side]).limit(len(rows)).to_batches():
+            vectors = batch[side].flatten().to_numpy().reshape(-1, self.dimension)
+            places = np.searchsorted(rows, batch["row"].to_numpy())
+            held[torch.from_numpy(places)] = torch.tensor(vectors, dtype=kind)
+        return held
+
+    def studies_at(self, rows: Sequence[int]) -> list[IndexedStudy]:
+        """The studies in `rows`, in that order; those read lately are kept, since they cannot change.
+
+        Raises:
+            TableError: a row is not in the index.
+        """
         known = {row: self._kept[row] for row in rows if row in self._kept}
         missing = [row for row in rows if row not in known]
         if missing:
             where = f"row IN ({', '.join(map(str, missing))})"
-            found = self._table.search().where(where).select(self._read).limit(len(missing)).to_arrow()
-            read = {study.row: study for study in self._studies(found)}
+            found = self._table.search().where(where).select(["row", "study"]).limit(len(missing)).to_arrow()
+            read = {r["row"]: decode_study(r["row"], r["study"]) for r in found.to_pylist()}
+            if len(read) < len({*missing}):
+                raise TableError(f"the index has no row {next(row for row in missing if row not in read)}")
             known |= read
             self._kept = read if len(self._kept) > KEPT_STUDIES else self._kept | read
         return [known[row] for row in rows]
@@ -267,7 +302,8 @@ class StudyIndex:
         Raises:
             TableError: it is not in the index.
         """
-        return self._studies(self._first(study_id, self._read))[0]
+        found = self._first(study_id, ["row", "study"]).to_pylist()[0]
+        return decode_study(found["row"], found["study"])
 
     def vector(self, study_id: str, side: Side) -> NDArray[np.float32]:
         """A study's own vector [D], of its first image or its report.
@@ -280,30 +316,23 @@ class StudyIndex:
             raise TableError(f"study {study_id!r} has no report")
         return np.asarray(found[side].to_pylist()[0], dtype=np.float32)
 
+    def image_vector(self, row: int) -> NDArray[np.float32] | None:
+        """The vector [D] of the image in `row` where it is in memory, else None."""
+        held = self._resident
+        if held is None or not held.holds("image"):
+            return None
+        place = int(np.searchsorted(held.rows, row))
+        return held.vectors("image")[place].float().numpy()
+
     def thumbnail(self, row: int) -> bytes | None:
         """The JPEG of the image in `row`, or None where there is none."""
         found = self._table.search().where(f"row = {int(row)}").select(["thumbnail"]).limit(1).to_arrow()
         content: bytes | None = found["thumbnail"].to_pylist()[0] if found.num_rows else None
         return content or None
 
-    def study_at(self, row: int) -> IndexedStudy:
-        """The study in `row`.
-
-        Raises:
-            TableError: there is none.
-        """
-        found = self._table.search().where(f"row = {int(row)}").select(self._read).limit(1).to_arrow()
-        if not found.num_rows:
-            raise TableError(f"the index has no row {row}")
-        return self._studies(found)[0]
-
     def image_file(self, study: IndexedStudy, view: int) -> Path | None:
         """Where the original image of a study's `view` (0, 1, …) was when it was indexed; None beyond its last."""
         return Path(study.image_files[view]) if 0 <= view < len(study.image_files) else None
-
-    @property
-    def _read(self) -> list[str]:
-        return [*_COLUMNS, *(f"column_{i}" for i in range(len(self.columns)))]
 
     def _first(self, study_id: str, columns: list[str]) -> pa.Table:
         wanted = f"study_id = {quoted(study_id)} AND position = 0"
@@ -312,29 +341,26 @@ class StudyIndex:
             raise TableError(f"study {study_id!r} is not in the index")
         return found
 
-    def _studies(self, table: pa.Table) -> list[IndexedStudy]:
-        # Several images of a study may be among the rows, so that ids may repeat here.
-        numbered = pa.table(
-            {
-                "study_id": pa.array(map(str, range(len(table)))),
-                "findings": table["findings"],
-                "read": table["read"],
-            }
-        )
-        annotations = annotations_from_table(numbered)
-        rows = table.select([c for c in self._read if c != "findings"]).to_pylist()
-        plain = ("row", "study_id", "patient_id", "view", "split", "read", "report_findings", "report_impression")
-        return [
-            IndexedStudy(
-                **{name: row[name] for name in plain},
-                findings=annotation.findings,
-                has_thumbnail=row["has_thumbnail"],
-                views=tuple(row["views"]),
-                image_files=tuple(row["image_files"]),
-                columns={name: row[f"column_{i}"] for i, name in enumerate(self.columns)},
-            )
-            for row, annotation in zip(rows, annotations, strict=True)
-        ]
+
+NearestRows = Callable[[Sequence[Condition], int], list[Neighbour]]
+
+
+class AskedIndex:
+    """One query to an index, which may be asked under several sets of conditions."""
+
+    def __init__(self, rows: NearestRows, always: tuple[Condition, ...], images: int, exclude: str) -> None:
+        self._rows, self._always, self._images, self._exclude = rows, always, images, exclude
+
+    def nearest(self, conditions: Sequence[Condition], k: int) -> list[Neighbour]:
+        """The `k` most similar studies that fulfil `conditions`, as `StudyIndex.nearest` gives them."""
+        limit = (k + bool(self._exclude)) * self._images + _SPARE
+        neighbours = self._rows([*self._always, *conditions], limit)
+        neighbours.sort(key=lambda n: (-n.similarity, n.study.study_id, n.study.row))
+        best: dict[str, Neighbour] = {}
+        for neighbour in neighbours:
+            if neighbour.study.study_id != self._exclude:
+                best.setdefault(neighbour.study.study_id, neighbour)
+        return list(best.values())[:k]
 
 
 def values_of(facts: Mapping[str, Any], name: str) -> tuple[str, ...]:
@@ -352,9 +378,19 @@ def published_mark(folder: Path) -> tuple[int, int]:
     return state.st_mtime_ns, state.st_ino
 
 
+def local_folder(place: Path | str) -> Path:
+    """The folder of an index; a `ConfigError` for the address of an object store.
+
+    An index is published by renaming a file and locked by the file system, of which object stores have neither.
+    """
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(place)):
+        raise ConfigError(f"{place}: an index lies in a folder, not at an object store's address; mount or copy it")
+    return Path(place)
+
+
 def read_facts(folder: Path) -> dict[str, Any]:
     """What `index.json` says; raises a `TableError` where it is missing or of another format."""
-    path = folder / FACTS_NAME
+    path = local_folder(folder) / FACTS_NAME
     if not path.exists():
         raise TableError(f"no index in {folder}; make one with: medtrim index CHECKPOINT STUDIES -o {folder}")
     try:

@@ -31,7 +31,7 @@ class AugmentDraw:
 
 
 def draw_augmentation(count: int, config: AugmentConfig, *, seed: tuple[int, ...]) -> AugmentDraw:
-    """Draw for `count` images from a generator of their own.
+    """Draw the changes of `count` images from a generator of their own.
 
     The whole global batch is drawn on the CPU and each rank takes its part, so that the draw depends neither on
     the number of ranks nor on the device, and a resumed run draws the same.
@@ -55,7 +55,7 @@ def augment(images: Tensor, config: AugmentConfig, draw: AugmentDraw, *, seed: t
 
     Args:
         images: uint8 [B H W].
-        config: how much of what.
+        config: the range of each change.
         draw: as `draw_augmentation` gives for these images.
         seed: of the noise, which is drawn on the images' device.
 

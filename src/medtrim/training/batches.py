@@ -58,7 +58,7 @@ class BatchPlan(ABC):
         return sampled.batches[position]
 
     def __getstate__(self) -> dict[str, object]:
-        # Epochs are sampled by generators, which cannot travel to another process and need not.
+        # Generators cannot be pickled; another process samples its epochs again.
         return {**self.__dict__, "_epochs": {}}
 
     def _locate(self, index: int) -> tuple[int, int]:
@@ -97,7 +97,7 @@ class BatchPlan(ABC):
 
 
 class _Epoch:
-    """Batches of an epoch, sampled as far as they were asked for."""
+    """Batches of an epoch, sampled as far as they have been requested."""
 
     def __init__(self, source: Iterator[Rows]) -> None:
         self._source = source

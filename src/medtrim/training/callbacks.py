@@ -59,7 +59,7 @@ class MetricsLog(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Write one line; the Trainer's closing summary is no line."""
+        """Write one line; the Trainer's closing summary is skipped."""
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
         now = time.perf_counter()
@@ -91,7 +91,7 @@ class ProgressCall(TrainerCallback):
         self.progress = progress
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """One more step is done."""
+        """Report one more step."""
         self.progress(state.global_step, state.max_steps)
 
 
@@ -108,7 +108,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after update number `step`."""
+        """Update the average with the weights after update number `step`."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, parameter in self.module.named_parameters():
             if name in self.shadow:
@@ -143,7 +143,7 @@ class Averaging(TrainerCallback):
         self.average = average
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Take the updated weights in."""
+        """Update the average."""
         self.average.update(state.global_step)
 
 

@@ -1,4 +1,4 @@
-"""A model card for the hub, written from what the run knows about itself."""
+"""A model card for the hub, written from the run's records."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def card_of_facts(facts: Mapping[str, Any], *, image_size: int, metrics: Mapping
 
 
 def _vocabulary(model: Mapping[str, Any]) -> str:
-    """A paragraph on what the tokenizer tells of reports, empty where it was not trained on any here."""
+    """A paragraph on what the vocabulary reveals of reports; empty where the tokenizer was not trained on them."""
     if model.get("checkpoint"):
         words = "The tokenizer is that of the model it went on from; it may list words of that model's reports."
     elif model.get("text") or load_preset(str(model.get("preset", "tiny"))).text:

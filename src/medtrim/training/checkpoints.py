@@ -44,8 +44,8 @@ _PREFIX = "step-"
 _STATE = "state"
 
 
-# Keys that may change between the parts of a run: where it lies, what it tells, and how it fits a machine. Those of
-# the last kind change the last bits of a sum, or what dropout draws, and nothing that was asked for.
+# Keys that may change when a run is resumed: paths, logging, and how the work is divided on a machine. The last
+# kind changes rounding and the random numbers of dropout, but nothing that the recipe asks for.
 FREE = (
     *("out", "threads", "compile", "log_every", "save_every", "keep", "trackers", "evaluation"),
     *("data.cache", "data.workers", "batch.loader_workers"),
@@ -166,7 +166,7 @@ def load_optimizer(groups: list[dict[str, Any]], path: Path) -> dict[str, Any]:
 
 
 def save_rng(path: Path) -> None:
-    """Write the state of PyTorch's global generators, CPU and current device; nothing else in a run draws."""
+    """Write the state of PyTorch's global generators, CPU and current device; a run uses no other generator."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
@@ -184,16 +184,16 @@ def load_rng(path: Path) -> None:
 
 
 def check_resumable(config: TrainConfig) -> None:
-    """Refuse to begin anew, under the name of resuming, a run that left no checkpoint and was to leave none.
+    """Refuse to resume a run that has no checkpoint because it was to write none: it would begin anew.
 
-    A run that writes checkpoints and was stopped before the first begins again: it has lost nothing that was kept.
+    A run that writes checkpoints and was stopped before the first begins anew: there is nothing to lose.
 
     Raises:
         TrainingError: the folder holds a trained model, or a run with `save_every` 0, and no whole checkpoint.
     """
     trained = (config.out / "model").exists()
     bare = (config.out / "metrics.jsonl").exists() and not config.save_every
-    # Checkpoints are read whole to be found sound: they are looked for only where the answer matters.
+    # Verifying a checkpoint reads the whole of it, so it is done only where the answer matters.
     if not (trained or bare) or find_checkpoint(config.out / "checkpoints").path is not None:
         return
     if trained:
@@ -207,7 +207,7 @@ def check_resumable(config: TrainConfig) -> None:
 
 
 def check_same_run(config: TrainConfig) -> None:
-    """Refuse to go on with a recipe that would train otherwise than the one in OUT/config.yaml.
+    """Refuse to resume with a recipe that trains differently from the one in OUT/config.yaml.
 
     `steps` and `epochs` count: the schedule of the learning rate and the objective's annealing rest on them. Keys
     that an older version did not know have their defaults. Without a config.yaml nothing is compared.
@@ -244,13 +244,16 @@ class SafetensorsCheckpoints(Trainer):
     """A Trainer whose checkpoints are plain transformers folders with a folder `state` of safetensors and JSON.
 
     A subclass sets `module` (encoder and objective), `config`, `save_bundle` (writes the transformers folder of the
-    weights as they are) and `ema` before training.
+    weights as they are) and `ema` before training. `terms` are sums over the `term_count` batches since the last
+    line of the log; they are kept too, so that the next line of a resumed run is that of an unbroken one.
     """
 
     module: AlignmentModule
     config: TrainConfig
     save_bundle: Callable[[Path], None]
     ema: MovingAverage | None
+    terms: dict[str, Tensor]
+    term_count: int
     first_batch: int = 0
 
     def check_pending(self) -> None:
@@ -287,6 +290,7 @@ class SafetensorsCheckpoints(Trainer):
             "groups": groups,
             "scheduler": scheduler.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else None,
+            "logged": {"count": self.term_count, "sums": {name: float(v) for name, v in self.terms.items()}},
         }
         (own / "optimizer.json").write_text(json.dumps(facts), encoding="utf-8")
         self.state.save_to_json(str(folder / "trainer_state.json"))
@@ -315,6 +319,9 @@ class SafetensorsCheckpoints(Trainer):
         optimizer, scheduler = self._updating()
         optimizer.load_state_dict(load_optimizer(facts["groups"], own / "optimizer.safetensors"))
         scheduler.load_state_dict(facts["scheduler"])
+        logged = facts.get("logged", {"count": 0, "sums": {}})
+        self.term_count = logged["count"]
+        self.terms = {name: torch.tensor(v, device=self.args.device) for name, v in logged["sums"].items()}
         if facts["scaler"] is not None and getattr(self.accelerator, "scaler", None) is not None:
             self.accelerator.scaler.load_state_dict(facts["scaler"])
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -13,7 +14,11 @@ from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 
 from medtrim.data import ImageCache
+from medtrim.models.pieces import PieceNumbers
+from medtrim.models.tokenizer import reads_by_piece
 from medtrim.training.batches import BatchPlan
+
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +59,70 @@ class TokenTable:
 _TEXTS = 4096
 
 
-def tokenize(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> TokenTable:
+def tokenize(
+    texts: pa.ChunkedArray | Sequence[str], tokenizer: PreTrainedTokenizerBase, *, max_tokens: int
+) -> TokenTable:
     """Token ids of `texts`, cut after `max_tokens`."""
+    blocks = _by_piece if reads_by_piece(tokenizer) and max_tokens > 2 else _by_text
+    lengths: list[Counts] = []
     parts: list[NDArray[np.int32]] = []
-    lengths: list[int] = []
-    for start in range(0, len(texts), _TEXTS):  # the tokenizer's own records of a text are many times its ids
-        block = list(texts[start : start + _TEXTS])
-        ids: list[list[int]] = tokenizer(block, truncation=True, max_length=max_tokens)["input_ids"]
-        lengths += map(len, ids)
-        parts.append(np.fromiter((token for text in ids for token in text), dtype=np.int32))
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    for flat, counts in blocks(texts, tokenizer, max_tokens):
+        parts.append(flat)
+        lengths.append(counts)
+    starts = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]))]).astype(np.int64)
     flat = np.concatenate(parts) if parts else np.zeros(0, np.int32)
     return TokenTable(flat, starts, pad=int(tokenizer.pad_token_id or 0), special=tuple(tokenizer.all_special_ids))
+
+
+def _by_text(
+    texts: pa.ChunkedArray | Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: int
+) -> Iterator[tuple[NDArray[np.int32], Counts]]:
+    """Block by block the ids of all texts, one after the other, and how many each has."""
+    for start in range(0, len(texts), _TEXTS):  # the tokenizer's own records of a text are many times its ids
+        block = texts[start : start + _TEXTS]
+        words = block.to_pylist() if isinstance(block, pa.ChunkedArray) else list(block)
+        ids: list[list[int]] = tokenizer(words, truncation=True, max_length=limit)["input_ids"]
+        yield (
+            np.fromiter((token for text in ids for token in text), dtype=np.int32),
+            np.array([len(text) for text in ids], np.int64),
+        )
+
+
+def _by_piece(
+    texts: pa.ChunkedArray | Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: int
+) -> Iterator[tuple[NDArray[np.int32], Counts]]:
+    """`_by_text` for a tokenizer that reads from blank to blank: each distinct piece is read once."""
+    first, last = tokenizer("")["input_ids"]
+    known = PieceNumbers()
+    read = TokenTable(np.zeros(0, np.int32), np.zeros(1, np.int64), 0, ())
+    for numbers, pieces in known.of(texts):
+        read = _extended(read, known.pieces[len(read.lengths) :], tokenizer)
+        each = read.lengths[numbers]
+        ends = np.concatenate([[0], np.cumsum(each)])
+        # Of a text that is too long, the tokens behind the limit go.
+        bounds = ends[np.concatenate([[0], np.cumsum(pieces)])]
+        whole = np.diff(bounds)
+        kept = np.minimum(whole, limit - 2)
+        inside = np.arange(ends[-1]) - np.repeat(bounds[:-1], whole) < np.repeat(kept, whole)
+        tokens = read.flat[(np.arange(ends[-1]) + np.repeat(read.starts[numbers] - ends[:-1], each))[inside]]
+        flat = np.empty(len(tokens) + 2 * len(kept), np.int32)
+        stops = np.cumsum(kept + 2)
+        edge = np.zeros(len(flat), bool)
+        edge[stops - 1] = edge[stops - kept - 2] = True
+        flat[~edge] = tokens
+        flat[stops - kept - 2], flat[stops - 1] = first, last
+        yield flat, kept + 2
+
+
+def _extended(read: TokenTable, pieces: list[str], tokenizer: PreTrainedTokenizerBase) -> TokenTable:
+    """`read` with the ids of further pieces."""
+    if not pieces:
+        return read
+    encoded = tokenizer.backend_tokenizer.encode_batch_fast(pieces, add_special_tokens=False)
+    ids = [piece.ids for piece in encoded]
+    flat = np.fromiter((token for piece in ids for token in piece), np.int32)
+    stops = np.cumsum([len(piece) for piece in ids]) + len(read.flat)
+    return replace(read, flat=np.concatenate([read.flat, flat]), starts=np.concatenate([read.starts, stops]))
 
 
 @dataclass(frozen=True, slots=True)

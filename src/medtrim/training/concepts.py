@@ -1,4 +1,4 @@
-"""Which concepts the training reports speak of, how far each report affirms them, and captions that say so.
+"""Concepts that the training reports name, how far each report affirms them, and captions that say so.
 
 Concepts are of two kinds (`concepts.yaml`): a zone of a lung being opaque, whatever the disease, and a disease,
 alone, on a side, or of a severity or size. Both come from the recognised findings alone.

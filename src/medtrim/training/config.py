@@ -31,8 +31,8 @@ class DataConfig(Section):
         fractions: shares by patient where the table assigns no split.
         split_seed: of that assignment.
         workers: threads that decode images into the cache (0: one a core).
-        fit, equalize: how films come into the square (`medtrim.data.load_square`), where the cache is made by the
-            run; the checkpoint remembers it.
+        fit, equalize: how images are fitted into the square (`medtrim.data.load_square`), where the run makes the
+            cache; the checkpoint remembers it.
     """
 
     studies: Path
@@ -66,6 +66,9 @@ class ModelSection(Section):
         standardise: write the projections in terms of standardised features (`medtrim.models.standardise`); frozen
             features always are.
         activation_checkpointing: trade a second forward pass for memory.
+        reads: what the text side takes: the `report`, or the `findings` that OBER reads in it, as a caption in
+            canonical words (`medtrim.entities.captions_of`), which does not depend on a hospital's wording. The
+            checkpoint remembers it for evaluation and search.
     """
 
     preset: Literal["tiny", "paper"] = "tiny"
@@ -84,10 +87,19 @@ class ModelSection(Section):
     frozen: bool = False
     standardise: bool = False
     activation_checkpointing: bool = False
+    reads: Literal["report", "findings"] = "report"
 
     def overrides(self) -> dict[str, Any]:
         """The preset's keys that this section replaces."""
-        own = {"preset", "checkpoint", "freeze_layers", "frozen", "standardise", "activation_checkpointing"}
+        own = {
+            "preset",
+            "checkpoint",
+            "reads",
+            "freeze_layers",
+            "frozen",
+            "standardise",
+            "activation_checkpointing",
+        }
         return {k: v for k, v in self.model_dump().items() if k not in own and v is not None}
 
 
@@ -245,7 +257,7 @@ class TrainConfig(Section):
         save_every: steps between resumable checkpoints; 0 keeps none.
         keep: how many of them stay.
         log_every: steps between lines of metrics.jsonl.
-        threads: of PyTorch on the CPU; 0 leaves what is set.
+        threads: of PyTorch on the CPU while it trains; 0 leaves what is set.
         compile: torch.compile the encoders.
         trackers: of the Trainer (`tensorboard`, `wandb`, `mlflow`), each needs its package.
     """

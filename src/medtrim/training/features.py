@@ -76,7 +76,7 @@ def pooled_images(
     Raises:
         TableError: a vector is not finite, or the file cannot be written.
     """
-    checksums = {entry.row: entry.pixel_crc32 for entry in cache.entries}
+    checksums = cache.checksums()
     facts = repr((bundle.image_processor.to_dict(), cache.format)).encode()
     pixels = np.array([checksums[int(row)] for row in rows], np.int64).tobytes()
 

@@ -163,7 +163,7 @@ def _without(values: Mapping[str, Any], place: Sequence[str]) -> dict[str, Any]:
 
 
 def _lay_over(base: dict[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
-    """`merge`, but another objective starts without the options of the one before: they mean nothing to it."""
+    """`merge`, but another objective starts without the options of the one before: they do not apply to it."""
     given, own = layer.get("objective"), base.get("objective")
     if isinstance(given, Mapping) and isinstance(own, Mapping):
         before = own.get("name")
@@ -202,7 +202,7 @@ def _parse_words(words: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _objective_problems(section: Any) -> list[str]:
-    """What the objective itself has to say about its options."""
+    """Problems that the objective reports about its options."""
     if not isinstance(section, Mapping) or not isinstance(section.get("options", {}), Mapping):
         return []
     try:

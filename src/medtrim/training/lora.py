@@ -11,7 +11,7 @@ from transformers import VisionTextDualEncoderModel
 from medtrim.errors import ConfigError
 from medtrim.training.config import LoraConfig
 
-# Trained in full beside the adapters: they are new, or one number.
+# Trained in full beside the adapters: new layers, and the scale, which is one number.
 HEADS = ("visual_projection", "text_projection", "logit_scale")
 
 

@@ -28,7 +28,8 @@ class AlignmentModule(nn.Module):
         length_groups: encode reports in so many groups of like length.
         noise: on pooled features while training, in units of their standard deviation.
         keep_statistics: batch norms of the encoder use what they have learned of means and deviations, in training
-            too: a pretrained net has them of a million images, and no study's embedding depends on its batch.
+            too: a pretrained network estimated them on a million images, and embeddings do not depend on the batch.
+        pooled: studies come as pooled features of frozen encoders, which are never called.
         image_size: of the images, in pixels; where the objective compares regions and the last map of such an image
             is smaller than 4 × 4, an earlier one is taken, by a projection of its own.
     """
@@ -42,6 +43,7 @@ class AlignmentModule(nn.Module):
         length_groups: int = 1,
         noise: float = 0.0,
         keep_statistics: bool = False,
+        pooled: bool = False,
         image_size: int = 224,
     ) -> None:
         super().__init__()
@@ -51,6 +53,7 @@ class AlignmentModule(nn.Module):
         self.length_groups = length_groups
         self.noise = noise
         self.keep_statistics = keep_statistics
+        self.pooled = pooled
         self.local = "local" in objective.needs
         width = region_width(encoder, image_size) if self.local else None
         self.regions = nn.Linear(width, encoder.config.projection_dim, bias=False) if width else None
@@ -111,7 +114,15 @@ class AlignmentModule(nn.Module):
         return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
 
     def train(self, mode: bool = True) -> AlignmentModule:
-        """Training mode; with `keep_statistics` not for batch norms of the encoder."""
+        """Training mode; with `keep_statistics` not for batch norms of the encoder.
+
+        The Trainer asks for it at every step: a walk through encoders that are not called took a third of it.
+        """
+        if self.pooled:
+            self.training = mode
+            for called in (self.objective, self.encoder.visual_projection, self.encoder.text_projection):
+                called.train(mode)
+            return self
         super().train(mode)
         for part in self.encoder.modules() if self.keep_statistics else ():
             if isinstance(part, nn.BatchNorm2d):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import torch
 
+from medtrim.entities import texts_to_read
 from medtrim.errors import ConfigError
 from medtrim.mining.batch import BatchConfig as MiningConfig
 from medtrim.mining.similarity import EncodedStudies
@@ -18,7 +22,7 @@ from medtrim.objectives import Objective, build_objective
 from medtrim.training.batches import BatchPlan, Rows, ShuffledPlan
 from medtrim.training.collate import BatchDataset, PooledFeatures, Rank, tokenize
 from medtrim.training.config import TrainConfig
-from medtrim.training.corpus import TrainingCorpus, read_training_corpus
+from medtrim.training.corpus import CorpusTables, TrainingCorpus, read_training_corpus
 from medtrim.training.features import Captions, freeze_towers, make_captions, pooled_images, pooled_texts
 from medtrim.training.inputs import CorpusKnowledge, corpus_knowledge
 from medtrim.training.layers import freeze_first_layers
@@ -57,11 +61,17 @@ class PreparedRun:
 
 
 def prepare_run(
-    config: TrainConfig, *, rank: Rank | None = None, pool: bool = True, progress: Progress = no_progress
+    config: TrainConfig,
+    *,
+    rank: Rank | None = None,
+    pool: bool = True,
+    tables: CorpusTables | None = None,
+    progress: Progress = no_progress,
 ) -> PreparedRun:
     """Read the corpus, build the model and lay out the batches.
 
-    Without `pool` features of frozen encoders are left to be worked out: a dry run has no use for them.
+    Without `pool` features of frozen encoders are left to be worked out: a dry run has no use for them. What was
+    read of `config` before stands in `tables`.
 
     Raises:
         ConfigError: recipe and corpus do not fit together.
@@ -74,18 +84,20 @@ def prepare_run(
         raise ConfigError(f"batch.size {config.batch.size} cannot be shared among {rank.count} processes")
     start = load_checkpoint(config.model.checkpoint) if config.model.checkpoint else None
     image_size = start.image_size if start else model_config(config).image_size
-    corpus = read_training_corpus(config, image_size=image_size, build_cache=rank.index == 0, progress=progress)
+    corpus = read_training_corpus(
+        config, image_size=image_size, build_cache=rank.index == 0, tables=tables, progress=progress
+    )
     plan = build_plan(corpus, config)
-    bundle = start or build_dual_encoder(
-        model_config(config), texts=[s.report for s in corpus.studies], seed=config.seed
-    )
+    reports = _column_to_read(corpus.studies.reports(), config.model.reads)
+    bundle = start or build_dual_encoder(model_config(config), texts=reports, seed=config.seed)
     classes = None if corpus.encoded is None else len(corpus.encoded.config.diseases)
-    objective = build_objective(
-        config.objective.name,
-        dimension=int(bundle.model.config.projection_dim),
-        classes=classes,
-        **config.objective.options,
-    )
+    with _seeded(config.seed):
+        objective = build_objective(
+            config.objective.name,
+            dimension=int(bundle.model.config.projection_dim),
+            classes=classes,
+            **config.objective.options,
+        )
     if config.model.frozen and objective.needs & {"local", "views"}:
         raise ConfigError(
             f"model.frozen: objective {config.objective.name} needs what frozen features do not hold (words and "
@@ -100,9 +112,12 @@ def prepare_run(
         add_lora(bundle.model, config.lora, seed=config.seed)
     freeze_first_layers(bundle.model, config.model.freeze_layers)
     freeze_zones(bundle.model.vision_model)
+    if config.model.frozen:
+        freeze_towers(bundle.model)
     if config.model.activation_checkpointing:
         checkpoint_activations(bundle)
     _remember_preparation(bundle, corpus)
+    bundle.model.config.reads = config.model.reads  # written to config.json and read back
     knowledge = corpus_knowledge(
         objective,
         corpus.encoded,
@@ -112,21 +127,24 @@ def prepare_run(
         seed=config.seed,
         contradictions=contradictions_of(corpus.ontology),
     )
-    dataset = _dataset(corpus, plan, bundle, objective, rank)
+    dataset = _dataset(corpus, reports, plan, bundle, objective, rank)
     if pool and (config.model.frozen or config.model.standardise):
         dataset.features = _pooled(corpus, dataset, bundle, config, fresh=start is None, progress=progress)
-    return PreparedRun(
-        corpus=corpus,
-        bundle=bundle,
-        module=AlignmentModule(
+    with _seeded(config.seed):
+        module = AlignmentModule(
             bundle.model,
             objective,
             chunk=config.batch.chunk,
             length_groups=config.batch.length_groups,
             noise=config.augment.features,
             keep_statistics=start is not None or model_config(config).vision is not None,
+            pooled=config.model.frozen,
             image_size=bundle.image_size,
-        ),
+        )
+    return PreparedRun(
+        corpus=corpus,
+        bundle=bundle,
+        module=module,
         plan=plan,
         dataset=dataset,
         knowledge=knowledge,
@@ -137,8 +155,16 @@ def prepare_run(
     )
 
 
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Weights made inside are drawn by `seed`, on every rank alike; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
 def _remember_preparation(bundle: EncoderBundle, corpus: TrainingCorpus) -> None:
-    """Have the image processor, and with it the checkpoint, say how films came into the square."""
+    """Record in the image processor, and so in the checkpoint, how images were fitted into the square."""
     made = corpus.cache.format
     if (made.fit, made.equalize) != (bundle.fit, bundle.equalize):
         # Further attributes of an image processor are written to its file and read back.
@@ -166,10 +192,7 @@ def _pooled(
     model = bundle.model
     standardise_projection(model.visual_projection, torch.from_numpy(features.images), fresh=fresh)
     standardise_projection(model.text_projection, torch.from_numpy(features.texts), fresh=fresh, each=False)
-    if not config.model.frozen:
-        return None
-    freeze_towers(model)
-    return features
+    return features if config.model.frozen else None
 
 
 def model_config(config: TrainConfig) -> ModelConfig:
@@ -238,16 +261,31 @@ def second_text(study: Study) -> str:
     return study.impression.strip() or study.findings.strip()
 
 
+def _column_to_read(texts: pa.ChunkedArray, reads: str) -> pa.ChunkedArray:
+    """`texts_to_read` of a column, chunk by chunk; reports stay the column that they are."""
+    if reads == "report":
+        return texts
+    return pa.chunked_array([texts_to_read(part.to_pylist(), reads) for part in texts.chunks], pa.string())
+
+
 def _dataset(
-    corpus: TrainingCorpus, plan: BatchPlan, bundle: EncoderBundle, objective: Objective, rank: Rank
+    corpus: TrainingCorpus,
+    reports: pa.ChunkedArray,
+    plan: BatchPlan,
+    bundle: EncoderBundle,
+    objective: Objective,
+    rank: Rank,
 ) -> BatchDataset:
-    texts, limit = [s.report for s in corpus.studies], bundle.max_tokens
-    views = [second_text(s) for s in corpus.studies] if "views" in objective.needs else None
+    limit = bundle.max_tokens
+    views = None
+    if "views" in objective.needs:
+        second = pa.chunked_array([[second_text(s) for s in corpus.studies]], pa.string())
+        views = _column_to_read(second, bundle.reads)
     return BatchDataset(
         plan,
         cache=corpus.cache,
         image_rows=corpus.image_rows,
-        tokens=tokenize(texts, bundle.tokenizer, max_tokens=limit),
+        tokens=tokenize(reports, bundle.tokenizer, max_tokens=limit),
         views=None if views is None else tokenize(views, bundle.tokenizer, max_tokens=limit),
         rank=rank,
     )

@@ -1,4 +1,4 @@
-"""What a run writes down about itself."""
+"""Files that record a run: its configuration, provenance and rejects."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ EvaluateBundle = Callable[[EncoderBundle, int], Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a run left behind.
+    """The outcome of a run.
 
     Attributes:
         checkpoint: the final model, a plain transformers folder.
@@ -103,9 +103,15 @@ def train(
             with another recipe, the loss is not finite,
             or a checkpoint cannot be written.
     """
-    callbacks = Callbacks(progress, cache_progress, on_metrics, evaluate)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.threads or before)
+    try:
+        return _train(config, Callbacks(progress, cache_progress, on_metrics, evaluate), resume=resume)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train(config: TrainConfig, callbacks: Callbacks, *, resume: bool) -> TrainResult:
     _check_folder(config.out, resume=resume)
     if (problem := precision_problem(config)) is not None:
         raise ConfigError(problem)
@@ -115,7 +121,7 @@ def train(
     args = training_arguments(config, steps=1)
     rank = Rank(args.process_index, args.world_size)
     with args.main_process_first(desc="image cache"):
-        run = prepare_run(config, rank=rank, progress=cache_progress)
+        run = prepare_run(config, rank=rank, progress=callbacks.cache_progress)
     if rank.index == 0:
         write_run_files(config, run.corpus)
     log = _metrics_log(config, run, callbacks)
@@ -173,7 +179,7 @@ def _trainer(config: TrainConfig, run: PreparedRun, log: MetricsLog, callbacks: 
         config=config,
         args=args,
         image_processor=run.bundle.image_processor,
-        study_ids=tuple(s.study_id for s in run.corpus.studies),
+        study_ids=tuple(run.corpus.studies.study_ids),
         save_bundle=lambda folder: write_bundle(_plain(run.bundle), folder, provenance),
         captions=run.captions,
         callbacks=attached,
@@ -188,7 +194,7 @@ def _trainer(config: TrainConfig, run: PreparedRun, log: MetricsLog, callbacks: 
 def _evaluator(evaluate: EvaluateBundle, bundle: EncoderBundle) -> Callable[[int], Mapping[str, float]]:
     def evaluated(step: int) -> Mapping[str, float]:
         bundle.model.train(False)
-        # Whatever an evaluation draws, the run goes on as without it.
+        # Random numbers that an evaluation draws must not change the run.
         with torch.random.fork_rng(), torch.no_grad():
             metrics = evaluate(bundle, step)
         bundle.model.train(True)

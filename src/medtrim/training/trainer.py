@@ -1,4 +1,4 @@
-"""transformers' Trainer, taught to align: batches of distinct studies in, an objective's named terms out."""
+"""transformers' Trainer for alignment: batches of distinct studies in, an objective's named terms out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import BaseImageProcessor, TrainingArguments
@@ -23,7 +24,6 @@ from medtrim.training.checkpoints import SafetensorsCheckpoints
 from medtrim.training.collate import BatchDataset, FromSampler
 from medtrim.training.config import TrainConfig
 from medtrim.training.features import Captions
-from medtrim.training.gather import gather
 from medtrim.training.inputs import CorpusKnowledge
 from medtrim.training.module import AlignmentModule
 from medtrim.training.optimizer import build_optimizer
@@ -87,7 +87,7 @@ class AlignmentTrainer(SafetensorsCheckpoints):
             sampler=FromSampler(self.first_batch, total),
             num_workers=workers,
             pin_memory=self.args.device.type == "cuda",
-            # The loader seeds its workers from a generator of its own: the global one must not notice a resume.
+            # The loader seeds its workers from its own generator, so that resuming leaves the global one unchanged.
             generator=torch.Generator().manual_seed(self.config.seed),
             prefetch_factor=4 if workers else None,
         )
@@ -125,7 +125,8 @@ class AlignmentTrainer(SafetensorsCheckpoints):
             # DistributedDataParallel waits for every parameter, also those that an objective makes no use of.
             loss = loss + 0.0 * sum(p.sum() for p in self.module.parameters() if p.requires_grad)
         self._check_finite(loss, inputs["rows"])
-        for name, value in {**output.terms, **{f"fact/{k}": v for k, v in output.facts.items()}}.items():
+        facts = {f"fact/{name}": value for name, value in {"loss": loss, **output.facts}.items()}
+        for name, value in {**output.terms, **facts}.items():
             previous = self.terms.get(name)
             self.terms[name] = value.detach() if previous is None else previous + value.detach()
         self.term_count += 1
@@ -137,9 +138,9 @@ class AlignmentTrainer(SafetensorsCheckpoints):
         encoded = model(**self._model_inputs(inputs, index))
         rank, count = self.args.process_index, self.args.world_size
         captions = encoded.pop("captions", None)
-        every = {name: gather(value, rank=rank, count=count) for name, value in encoded.items()}
+        every = {name: _gather(value, rank=rank, count=count) for name, value in encoded.items()}
         known = self.knowledge.of(rows.cpu().numpy().astype(np.int64), self.args.device, index=index)
-        mask = gather(inputs["word_mask"], rank=rank, count=count) if "text_local" in every else None
+        mask = _gather(inputs["word_mask"], rank=rank, count=count) if "text_local" in every else None
         objective_inputs = ObjectiveInputs(
             image=every["image"],
             text=every["text"],
@@ -203,7 +204,7 @@ class AlignmentTrainer(SafetensorsCheckpoints):
             self._raise_unless_finite(*due)
 
     def check_pending(self) -> None:
-        """Raise if the latest loss that was not looked at yet is not finite."""
+        """Raise if the latest loss that has not been checked is not finite."""
         if self._pending is not None:
             self._raise_unless_finite(*self._pending)
 
@@ -220,7 +221,10 @@ class AlignmentTrainer(SafetensorsCheckpoints):
         )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the objective's terms, averaged since the last line, to what the Trainer logs."""
+        """Add the loss and the objective's terms, averaged since the last line, to what the Trainer logs.
+
+        The Trainer's own mean begins anew where a run is resumed.
+        """
         if "loss" in logs and self.term_count:
             for name, value in self.terms.items():
                 key = name if name.startswith("fact/") else f"loss/{name}"
@@ -228,3 +232,36 @@ class AlignmentTrainer(SafetensorsCheckpoints):
             logs["scale"] = float(self.module.encoder.logit_scale.detach().exp())
             self.terms, self.term_count = {}, 0
         super().log(logs, start_time)
+
+
+class _Gather(torch.autograd.Function):
+    """All ranks' parts, in rank order, along the first axis.
+
+    Every rank evaluates the same objective on the same global batch, so all hold the same gradient of the whole;
+    a rank's own part of it, times the number of ranks, is what the averaging of DistributedDataParallel turns back
+    into the gradient of one process on the global batch. No communication is needed in the backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, rank: int, count: int) -> Tensor:
+        ctx.rank, ctx.count, ctx.size = rank, count, len(part)
+        parts = [torch.empty_like(part) for _ in range(count)]
+        dist.all_gather(parts, part.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        own = gradient[ctx.rank * ctx.size : (ctx.rank + 1) * ctx.size]
+        return own * ctx.count, None, None
+
+
+def _gather(part: Tensor, *, rank: int, count: int) -> Tensor:
+    """The parts [b …] of all ranks as one tensor [b · count …]; the part itself where there is one rank."""
+    if count == 1:
+        return part
+    if not part.is_floating_point():
+        parts = [torch.empty_like(part) for _ in range(count)]
+        dist.all_gather(parts, part.contiguous())
+        return torch.cat(parts)
+    gathered: Tensor = _Gather.apply(part, rank, count)  # type: ignore[no-untyped-call]
+    return gathered

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medtrim.errors import ConfigError
 from medtrim.training.batches import BatchPlan, Rows
 
-_OUT = -(1 << 30)  # gain of a study that cannot join: no number of triplets lifts it above 0
+_OUT = -(1 << 30)  # gain of a study that cannot join: stays below 0 whatever its triplets
 _CHUNK = 256  # triplets looked at together for the next seed
 _TRIES = 64  # unused triplets that may turn out not to fit before a batch gives up on seeds
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 import time
+from enum import StrEnum
 
 
 def end_with_parent(every: float = 1.0) -> None:
@@ -24,3 +25,10 @@ def _follow(parent: int, every: float) -> None:
     while os.getppid() == parent:
         time.sleep(every)
     os._exit(1)
+
+
+class Engine(StrEnum):
+    """What runs work that can be shared: this machine's processes and threads, or Ray Data."""
+
+    process = "process"
+    ray = "ray"

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import repeat
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from medtrim.errors import TableError
 from medtrim.types import schemas
+from medtrim.types.annotation_table import ROWS, AnnotationTable
 from medtrim.types.outputs import writing
 from medtrim.types.provenance import Provenance
-from medtrim.types.records import Annotation, Finding, Mention, Reject, Study, Triplet
+from medtrim.types.records import Annotation, Finding, Reject, Study, Triplet
 from medtrim.types.settings import close_names, did_you_mean
+from medtrim.types.study_table import UNREAD, StudyTable
 
-# Rows that are Python objects at a time while a table is read.
-_ROWS = 4096
+# Rows that are compressed at a time when a table is written.
+ROW_GROUP = 1 << 16
 
 
 @contextmanager
@@ -61,7 +66,7 @@ def write_table(table: pa.Table, path: Path | str, provenance: Provenance) -> No
     """Write `table` as Parquet with its provenance, atomically: a reader never sees half a file."""
     table = table.replace_schema_metadata(provenance.to_metadata())
     with atomic_path(Path(path)) as part:
-        pq.write_table(table, part, compression="zstd")
+        pq.write_table(table, part, compression="zstd", row_group_size=ROW_GROUP)
 
 
 def check_columns(found: Iterable[str], wanted: Iterable[str], *, table: str) -> None:
@@ -118,13 +123,8 @@ def provenance_of(table: pa.Table) -> Provenance | None:
 
 
 def check_unique(ids: Iterable[str], *, table: str) -> None:
-    """Raise a `TableError` naming the first study ids that occur more than once."""
-    seen: set[str] = set()
-    repeated: list[str] = []
-    for study_id in ids:
-        if study_id in seen:
-            repeated.append(study_id)
-        seen.add(study_id)
+    """Raise a `TableError` that says how many study ids occur more than once, and names the first, each once."""
+    repeated = [study_id for study_id, count in Counter(ids).items() if count > 1]
     if repeated:
         raise TableError(f"{table}: {len(repeated)} duplicate study id(s): {shown_ids(repeated)}")
 
@@ -134,50 +134,31 @@ def shown_ids(ids: Sequence[str]) -> str:
     return ", ".join(map(repr, ids[:5])) + (" …" if len(ids) > 5 else "")
 
 
-def read_studies(path: Path | str) -> list[Study]:
+def read_studies(path: Path | str) -> StudyTable:
     """The studies of a studies table, columns beyond the schema as `labels`."""
     return studies_from_table(read_table(path, schemas.STUDIES, table="studies"))
 
 
-def studies_from_table(table: pa.Table) -> list[Study]:
+def studies_from_table(table: pa.Table) -> StudyTable:
     """Records of a studies table that `conform` has checked."""
-    studies = list(iterate_studies(table))
-    check_unique((s.study_id for s in studies), table="studies")
-    return studies
-
-
-def iterate_studies(table: pa.Table) -> Iterator[Study]:
-    """Records of a studies table that `conform` has checked, one after the other; ids may repeat."""
-    names = [name for name in table.column_names if name not in schemas.STUDIES.names]
-    for batch in table.to_batches(max_chunksize=_ROWS):
-        fields = [batch.column(name).to_pylist() for name in schemas.STUDIES.names]
-        labels = zip(*(batch.column(name).to_pylist() for name in names), strict=True) if names else repeat(())
-        for values, kept in zip(zip(*fields, strict=True), labels, strict=False):
-            study_id, patient_id, images, view, findings, impression, split = values
-            yield Study(
-                study_id,
-                patient_id,
-                tuple(images or ()),
-                view or "",
-                findings or "",
-                impression or "",
-                split or "",
-                dict(zip(names, kept, strict=True)),
-            )
+    check_unique(table["study_id"].to_pylist(), table="studies")
+    return StudyTable(table)
 
 
 def studies_to_table(studies: Iterable[Study]) -> pa.Table:
     """A studies table; label columns are the union of the studies' labels, absent ones null."""
+    if isinstance(studies, StudyTable):
+        return studies.table.drop_columns([n for n in (UNREAD,) if n in studies.table.column_names])
     studies = list(studies)
     labels = list(dict.fromkeys(name for s in studies for name in s.labels))
     fields = [pa.array([_plain(getattr(s, f.name)) for s in studies], type=f.type) for f in schemas.STUDIES]
     core = pa.Table.from_arrays(fields, schema=schemas.STUDIES)
     for name in labels:
-        core = core.append_column(name, _label_column([s.labels.get(name) for s in studies]))
+        core = core.append_column(name, label_column([s.labels.get(name) for s in studies]))
     return core
 
 
-def _label_column(values: list[Any]) -> pa.Array:
+def label_column(values: list[Any]) -> pa.Array:
     """A label column; lists of findings have the type of an annotation's, so that they can be read as the truth."""
     names = set(schemas.FINDING.names)
     first = next((item for value in values if isinstance(value, list) for item in value), None)
@@ -196,19 +177,68 @@ def annotations_to_table(annotations: Iterable[Annotation]) -> pa.Table:
     )
 
 
-def read_annotations(path: Path | str) -> list[Annotation]:
-    """The annotations of an annotations table, in its order."""
-    return annotations_from_table(read_table(path, schemas.ANNOTATIONS, table="annotations"))
+def annotation_table(annotations: Iterable[Annotation]) -> AnnotationTable:
+    """The annotations as rows of a table, made of the records a block at a time."""
+    if isinstance(annotations, AnnotationTable):
+        return annotations
+    parts = [schemas.ANNOTATIONS.empty_table()]
+    records = iter(annotations)
+    while block := list(islice(records, ROWS)):
+        parts.append(annotations_to_table(block))
+    return AnnotationTable(pa.concat_tables(parts))
+
+
+def read_annotations(path: Path | str, *, mentions: bool = True) -> AnnotationTable:
+    """The annotations of an annotations table, in its order.
+
+    Args:
+        mentions: read the mentions too, most of the file; without them findings have none.
+    """
+    if not mentions and (leaves := slim_columns(path)):
+        parts = [_without_mentions(batch) for batch in pq.ParquetFile(path).iter_batches(columns=leaves)]
+        table = pa.Table.from_batches(parts, schema=schemas.ANNOTATIONS)
+    else:
+        table = read_table(path, schemas.ANNOTATIONS, table="annotations")
+    check_unique(table["study_id"].to_pylist(), table="annotations")
+    return AnnotationTable(table)
+
+
+def slim_columns(path: Path | str) -> list[str]:
+    """The columns of the annotations table at `path` but those of mentions.
+
+    Empty where they are not the schema's, so that the table must be read whole and cast.
+    """
+    wanted = schemas.ANNOTATIONS
+    try:
+        with pq.ParquetFile(path) as file:
+            there = file.schema_arrow
+            leaves = [file.schema.column(i).path for i in range(len(file.schema))]
+    except (pa.ArrowInvalid, OSError):
+        return []
+    if any(name not in there.names or there.field(name).type != wanted.field(name).type for name in wanted.names):
+        return []
+    return [leaf for leaf in leaves if leaf.split(".")[0] in wanted.names and ".mentions." not in leaf]
+
+
+def _without_mentions(batch: pa.RecordBatch) -> pa.RecordBatch:
+    lists = batch.column("findings")
+    found = lists.flatten()
+    parts = [
+        pa.nulls(len(found), field.type) if field.name == "mentions" else found.field(field.name)
+        for field in schemas.FINDING
+    ]
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    slim = pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(parts, fields=list(schemas.FINDING)))
+    return pa.RecordBatch.from_arrays(
+        [batch.column("study_id"), slim, batch.column("read")], schema=schemas.ANNOTATIONS
+    )
 
 
 def annotations_from_table(table: pa.Table) -> list[Annotation]:
     """Records of an annotations table that `conform` has checked."""
-    annotations = [
-        Annotation(row["study_id"], tuple(_finding(f) for f in row["findings"] or ()), row.get("read") is not False)
-        for row in table.select([n for n in schemas.ANNOTATIONS.names if n in table.column_names]).to_pylist()
-    ]
-    check_unique((a.study_id for a in annotations), table="annotations")
-    return annotations
+    check_unique(table["study_id"].to_pylist(), table="annotations")
+    return list(AnnotationTable(table))
 
 
 def triplets_to_table(triplets: Iterable[Triplet]) -> pa.Table:
@@ -240,18 +270,6 @@ def _finding_row(finding: Finding) -> dict[str, Any]:
         "change": finding.change,
         "size_mm": finding.size_mm,
     }
-
-
-def _finding(row: Mapping[str, Any]) -> Finding:
-    return Finding(
-        disease=row["disease"],
-        assertion=row["assertion"],
-        adjectives=tuple(row["adjectives"] or ()),
-        directions=tuple(row["directions"] or ()),
-        mentions=tuple(Mention(**m) for m in row["mentions"] or ()),
-        change=row.get("change"),
-        size_mm=row.get("size_mm"),
-    )
 
 
 Progress = Callable[[int, int], None]

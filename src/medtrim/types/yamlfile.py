@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,15 @@ def load_yaml(text: str, *, source: str) -> Any:
         ConfigError: `text` is no YAML; the message names `source`, line and column.
     """
     try:
-        # The pure-Python loader is the one that follows YAML 1.2.
-        return YAML(typ="safe", pure=True).load(text)
+        return deepcopy(_parsed(text))
     except YAMLError as error:
         raise ConfigError(f"{source}: {error}") from error
+
+
+@lru_cache(maxsize=128)  # a suite asks for its packaged recipes a hundred times
+def _parsed(text: str) -> Any:
+    # The pure-Python loader is the one that follows YAML 1.2.
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def read_yaml(path: Path | str) -> Any:

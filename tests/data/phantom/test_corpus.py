@@ -34,7 +34,7 @@ def test_the_corpus_is_a_studies_table_with_truth_and_images(tmp_path: Path) -> 
         assert {f["disease"] for f in study.labels["truth"]} <= set(DISEASES)  # type: ignore[attr-defined]
     origin = tables.provenance_of(pq.read_table(tmp_path / "studies.parquet"))
     assert origin is not None
-    assert (origin.seed, dict(origin.config)) == (3, {"n": 12, "size": 48})
+    assert (origin.seed, dict(origin.config)) == (3, {"n": 12, "size": 48, "world": "A"})
 
 
 def test_neither_workers_nor_hash_seed_change_a_byte(tmp_path: Path) -> None:

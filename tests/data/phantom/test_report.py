@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from medtrim.data.phantom import Case, Lesion, Patient, Technique, report, sample_case, write_report
-from medtrim.data.phantom.wording import diameter_cm, phrases
+from medtrim.data.phantom.wording import diameter_cm
+from medtrim.data.phantom.world import load_world
 from medtrim.types import Sections
 
 PLAIN = Case(Patient("F", 40), Technique())
@@ -52,7 +53,8 @@ def test_every_drawn_finding_is_said_with_its_sides_and_severity() -> None:
         text = _affirmed(write_report(case, np.random.default_rng(i))).lower()
         for lesion in case.lesions:
             assert re.search(NAMES[lesion.disease], text), (lesion, text)
-            words = phrases()["adjectives"].get(lesion.severity, []) + phrases()["adverbs"].get(lesion.severity, [])
+            tables = load_world("A").words
+            words = [*tables["adjectives"].get(lesion.severity, []), *tables["adverbs"].get(lesion.severity, [])]
             assert not lesion.severity or any(w in text for w in [*words, "trace"]), (lesion, text)
             if len(lesion.sides) == 2:
                 assert re.search(r"bilateral|both|bi(basil|apic)", text), (lesion, text)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medtrim.data.phantom import sample_case, sample_patient
-from medtrim.data.phantom.wording import phrases
+from medtrim.data.phantom.world import load_world
 from medtrim.types import DISEASES, SIDES, ZONES
 
 CASES = [sample_case(np.random.default_rng(i)) for i in range(3000)]
@@ -44,7 +44,7 @@ def test_sides_severities_and_hedges_are_balanced() -> None:
 
 
 def test_truth_is_canonical_and_every_drawn_word_can_be_said() -> None:
-    adjectives = set(phrases()["adjectives"])
+    adjectives = set(load_world("A").words["adjectives"])
     for case in CASES:
         order = [DISEASES.index(f.disease) for f in case.truth]
         assert all(a <= b for a, b in pairwise(order))
@@ -54,7 +54,7 @@ def test_truth_is_canonical_and_every_drawn_word_can_be_said() -> None:
             assert list(finding.directions) == sorted(finding.directions)
             assert finding.mentions == ()
             place = " ".join((*lesion.sides, lesion.zone)).strip()
-            assert not place or place in phrases()["places"]
+            assert not place or place in load_world("A").words["places"]
 
 
 def test_the_marker_tells_nothing_about_disease() -> None:

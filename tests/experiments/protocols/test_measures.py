@@ -100,9 +100,9 @@ def test_the_commands_go_from_a_table_to_figures(tmp_path: Path) -> None:
     assert made.exit_code == 0, made.output
     inputs = [str(tmp_path / "m.parquet"), str(tmp_path / "model"), table]
     options = ["-o", str(tmp_path / "verdict.json"), "--resamples", "20"]
-    judged = run.invoke(app, ["experiment", "evaluate", *inputs, *options])
-    assert judged.exit_code == 0, judged.output
-    assert "i2t retrieval R@10" in judged.output
+    evaluated = run.invoke(app, ["experiment", "evaluate", *inputs, *options])
+    assert evaluated.exit_code == 0, evaluated.output
+    assert "i2t retrieval R@10" in evaluated.output
     assert (tmp_path / "verdict.json").exists()
     listed = run.invoke(app, ["experiment", "protocols"])
     assert "mimic-5x200" in listed.output

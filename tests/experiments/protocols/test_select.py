@@ -53,7 +53,7 @@ def protocol() -> Protocol:
     return load_protocol("mimic-5x200").model_copy(update={"per_class": 3})
 
 
-def ids(manifest: Manifest, part: str = "judged") -> list[str]:
+def ids(manifest: Manifest, part: str = "evaluated") -> list[str]:
     return [entry.study_id for entry in manifest.part(part)]
 
 
@@ -136,7 +136,7 @@ def test_same_texts_get_the_same_code() -> None:
     studies.append(study("train", impression="Effusion.", split="train"))
     manifest = select(protocol, studies)
     assert [(e.study_id, e.text) for e in manifest.entries] == [("s0", 0), ("s1", 0), ("s2", 1)]
-    assert manifest.counts["judged: without text"] == 1
+    assert manifest.counts["evaluated: without text"] == 1
 
 
 def test_probes_have_two_parts_and_need_no_text() -> None:
@@ -147,7 +147,7 @@ def test_probes_have_two_parts_and_need_no_text() -> None:
     ]
     manifest = select(protocol, studies)
     assert [(e.study_id, e.part, e.classes) for e in manifest.entries] == [
-        ("c", "judged", ("pleural thickening",)),
+        ("c", "evaluated", ("pleural thickening",)),
         ("a", "train", ("effusion", "mass")),
         ("b", "train", ()),
     ]

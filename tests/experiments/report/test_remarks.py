@@ -53,7 +53,7 @@ def test_a_small_corpus_is_said_to_be_too_small(results: SuiteResults) -> None:
     small = with_corpus(results, train=90, test=40, test_normal=10, test_patients=1)
     texts = " ".join(r.text for r in of_kind(small, "caution"))
     assert "far too small" in texts
-    assert "30 abnormal test queries in a test split of 1 patient." in texts
+    assert "40 test queries, 30 of them with a finding, of 1 patient." in texts
     assert "90 different studies" in texts
 
 

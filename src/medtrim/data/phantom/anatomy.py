@@ -13,9 +13,9 @@ import numpy as np
 
 from medtrim.data.phantom.case import WALL, Case, Lesion
 from medtrim.data.phantom.frame import Array, Box, Frame, curve_axis, dome, ramp, unit
+from medtrim.data.phantom.world import load_world
 
 APEX, ANGLE = -0.77, 0.55
-AIR = 1.72
 APEX_X = 0.31
 
 
@@ -52,11 +52,12 @@ class Hemithorax:
 
 def diaphragm_dome(case: Case, side: str) -> float:
     """The height of a diaphragm's dome: the right one higher, lower on a deep breath, raised by atelectasis."""
-    level = 0.26 + 0.13 * case.technique.inspiration
+    world = load_world(case.world)
+    level = world.dome[0] + world.dome[1] * case.technique.inspiration
     for lesion in case.of("atelectasis"):
         if side in lesion.sides and lesion.zone in ("basal", "lower"):
             level -= 0.03 + 0.025 * lesion.grade
-    return level + (0.045 if side == "left" else 0.0)
+    return level + (world.left_dome if side == "left" else 0.0)
 
 
 def mediastinal_shift(case: Case) -> float:
@@ -73,7 +74,8 @@ def mediastinal_borders(case: Case) -> dict[str, Array]:
     """Distance of the mediastinal border from the midline as tabulated curves of y, one a side."""
     y = curve_axis()
     total = case.cardiothoracic_ratio * 2.0 * WALL
-    reach = {"left": 0.64 * total, "right": 0.36 * total}
+    share = load_world(case.world).heart_left
+    reach = {"left": share * total, "right": (1.0 - share) * total}
     centre = diaphragm_dome(case, "left") - 0.12
     aorta = case.patient.aorta
     ventricle = np.sin(unit((y + 0.14) / (centre + 0.14)) * (np.pi / 2.0)) ** 1.25
@@ -107,7 +109,9 @@ def body_thickness(frame: Frame, case: Case) -> Array:
     beside = np.abs(frame.x)
     edge = frame.curve(half.astype(np.float32), np.s_[:, :]) - beside
     depth: Array = np.sqrt(unit(edge * np.float32(3.2)))
-    depth *= np.float32(2.40 + 0.55 * fat) - np.float32(0.55) * unit(beside * np.float32(2.2) - np.float32(1.3))
+    depth *= np.float32(frame.world.depth[0] + frame.world.depth[1] * fat) - np.float32(0.55) * unit(
+        beside * np.float32(2.2) - np.float32(1.3)
+    )
     depth -= np.float32(0.8) * ramp(np.float32(-0.80) - frame.y, 0.5)
     np.maximum(depth, 0.0, out=depth)
     return depth
@@ -128,7 +132,7 @@ def hemithorax(frame: Frame, case: Case, side: str, border: Array, shift: float)
     sag: Array = v * (np.float32(0.13) + np.float32(0.10) * v * v)
     above: Array = sag + np.float32(floor) - y
     soft = max(0.024, 1.2 * frame.pixel)
-    depth = np.sqrt(unit(wall * np.float32(1 / 0.26)))
+    depth = np.sqrt(unit(wall * np.float32(1 / frame.world.lung_edge)))
     inside = ramp(medial, soft)
     front = inside * unit(np.float32(0.56) + medial * np.float32(2.6))
     behind = np.float32(0.30) * ramp(u - np.float32(0.12), 0.05) * unit((y + 0.25) * np.float32(4.0))
@@ -205,4 +209,4 @@ def hilum(frame: Frame, lung: Hemithorax) -> None:
     centre_u, centre_y = 0.19, -0.07 if lung.name == "left" else -0.03
     du = (lung.u - np.float32(centre_u)) * np.float32(1 / 0.13)
     dy = (lung.y - np.float32(centre_y)) * np.float32(1 / 0.17)
-    lung.opacity += np.float32(0.34) * dome(np.sqrt(du * du + dy * dy)) * ramp(lung.medial, 0.05)
+    lung.opacity += np.float32(frame.world.hilum) * dome(np.sqrt(du * du + dy * dy)) * ramp(lung.medial, 0.05)

@@ -7,18 +7,19 @@ import random
 from functools import lru_cache
 
 from medtrim.data.phantom.picture import Picture, Shape, add_up, ellipse, outline, ribbon, smooth_curve
+from medtrim.data.phantom.world import World
 
 BONE_VARIANTS = 8
 RIBS = range(1, 11)
 
 
-def rib_point(variant: int, rib: int, turn: float) -> tuple[float, float]:
+def rib_point(world: World, variant: int, rib: int, turn: float) -> tuple[float, float]:
     """Thorax coordinates on the centreline of a left rib; `turn` runs from 0 (spine) to 1 (breastbone)."""
-    wobble = random.Random(variant * 101 + 7)
-    slope = wobble.uniform(0.40, 0.52)
+    wobble = random.Random((world.variant + variant) * 101 + 7)
+    slope = wobble.uniform(*world.rib_slope)
     lift = wobble.uniform(0.02, 0.05)
     top = wobble.uniform(-0.80, -0.76)
-    step = wobble.uniform(0.117, 0.126)
+    step = wobble.uniform(*world.rib_step)
     start = top + step * (rib - 1) * (0.9 + 0.012 * rib)
     reach = _reach(start + 0.5 * slope * min(1.0, 0.45 + 0.12 * rib))
     angle = math.pi * turn
@@ -40,28 +41,29 @@ def rib_end(rib: int) -> float:
 
 
 @lru_cache(maxsize=64)
-def bones(variant: int, size: int, part: str) -> Picture:
+def bones(world: World, variant: int, size: int, part: str) -> Picture:
     """Posterior bones (spine, dorsal ribs, scapulae, arms) or anterior ones (ventral ribs, clavicles), 8 bit."""
-    return add_up(_posterior(variant) if part == "posterior" else _anterior(variant), size)
+    return add_up(_posterior(world, variant) if part == "posterior" else _anterior(world, variant), size)
 
 
 def _mirror(shapes: list[Shape]) -> list[Shape]:
     return [([(-x, y) for x, y in polygon], value) for polygon, value in shapes]
 
 
-def _rib(variant: int, rib: int, start: float, end: float, value: int) -> list[Shape]:
+def _rib(world: World, variant: int, rib: int, start: float, end: float, value: int) -> list[Shape]:
     turns = [start + (end - start) * i / 30 for i in range(31)]
-    points = [rib_point(variant, rib, t) for t in turns]
+    points = [rib_point(world, variant, rib, t) for t in turns]
     # Towards its cartilage a rib thins out.
-    widths = [(0.036 + 0.016 * t) * min(1.0, 0.3 + 6.0 * (rib_end(rib) - t)) for t in turns]
+    thick, more = world.rib_width
+    widths = [(thick + more * t) * min(1.0, 0.3 + 6.0 * (rib_end(rib) - t)) for t in turns]
     return ribbon(points, widths, value, value // 2)
 
 
-def _posterior(variant: int) -> list[Shape]:
-    wobble = random.Random(variant * 131 + 11)
+def _posterior(world: World, variant: int) -> list[Shape]:
+    wobble = random.Random((world.variant + variant) * 131 + 11)
     shapes: list[Shape] = []
     for rib in RIBS:
-        shapes += _rib(variant, rib, 0.0, 0.5, 118 - 4 * rib)
+        shapes += _rib(world, variant, rib, 0.0, 0.5, 118 - 4 * rib)
     scapula = _scapula(wobble)
     shapes += scapula
     shapes += _mirror(shapes)
@@ -112,11 +114,11 @@ def _scapula(wobble: random.Random) -> list[Shape]:
     return shapes + ribbon(arm, [0.13, 0.10, 0.09, 0.10], 100, 50)
 
 
-def _anterior(variant: int) -> list[Shape]:
-    wobble = random.Random(variant * 151 + 13)
+def _anterior(world: World, variant: int) -> list[Shape]:
+    wobble = random.Random((world.variant + variant) * 151 + 13)
     shapes: list[Shape] = []
     for rib in RIBS[:9]:
-        shapes += _rib(variant, rib, 0.5, rib_end(rib), 84 - 3 * rib)
+        shapes += _rib(world, variant, rib, 0.5, rib_end(rib), 84 - 3 * rib)
     lift, slant = wobble.uniform(-0.03, 0.03), wobble.uniform(-0.06, 0.08)
     line = [
         (0.07, -0.575 + lift),

@@ -89,11 +89,12 @@ class Technique:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One study before it is drawn and reported."""
+    """One study before it is drawn and reported; `world` is a name in `worlds.yaml`."""
 
     patient: Patient
     technique: Technique
     lesions: tuple[Lesion, ...] = ()
+    world: str = "A"
 
     @property
     def truth(self) -> tuple[Finding, ...]:

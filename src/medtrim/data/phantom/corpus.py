@@ -17,6 +17,7 @@ from medtrim.data.phantom.draw import draw
 from medtrim.data.phantom.png import encode_png
 from medtrim.data.phantom.report import write_report
 from medtrim.data.phantom.sampling import sample_case, sample_patient
+from medtrim.data.phantom.world import load_world
 from medtrim.errors import ConfigError
 from medtrim.types import Finding, Provenance, Sections
 from medtrim.types.outputs import writing
@@ -50,6 +51,15 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Settings:
+    """What all studies of a corpus share."""
+
+    seed: int
+    size: int
+    world: str
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """What a worker hands back: all of a study but its pixels, which it has written."""
 
@@ -59,25 +69,34 @@ class Row:
 
 
 def make_corpus(
-    n: int, out: Path, *, seed: int = 0, size: int = 128, workers: int = 1, progress: Progress = no_progress
+    n: int,
+    out: Path,
+    *,
+    seed: int = 0,
+    size: int = 128,
+    world: str = "A",
+    workers: int = 1,
+    progress: Progress = no_progress,
 ) -> None:
     """Write `n` drawn studies: `out/studies.parquet` and `out/images/*.png`.
 
-    The table has the columns of a studies table and `truth`, the drawn findings. Everything depends on `n`, `seed`
-    and `size` alone, not on `workers`. The table is written last and at once: a run that was killed leaves none,
-    and running again with the same arguments gives the same bytes.
+    The table has the columns of a studies table and `truth`, the drawn findings. Everything depends on `n`, `seed`,
+    `size` and `world` alone, not on `workers`. The table is written last and at once: a run that was killed
+    leaves none, and running again with the same arguments gives the same bytes.
 
     Args:
         n: number of studies, 1 or more.
         out: folder, made where needed; a corpus there is replaced.
         seed: 0 or more.
         size: pixels along an edge, 32 to 2048.
+        world: the generator's parameters, a name in `worlds.yaml`; what was chosen on A and B may be judged on C.
         workers: processes.
         progress: called with (studies done, n).
 
     Raises:
-        ConfigError: an argument is out of range.
+        ConfigError: an argument is out of range, or there is no such world.
     """
+    load_world(world)
     if n < 1 or seed < 0 or workers < 1 or not 32 <= size <= 2048:
         raise ConfigError(
             f"phantom: n ≥ 1, seed ≥ 0, workers ≥ 1 and 32 ≤ size ≤ 2048 are wanted; "
@@ -90,10 +109,10 @@ def make_corpus(
     chunks = [members[i : i + CHUNK] for i in range(0, n, CHUNK)]
     rows: list[Row] = []
     progress(0, n)
-    for part in _work(chunks, out / "images", seed, size, min(workers, len(chunks))):
+    for part in _work(chunks, out / "images", Settings(seed, size, world), min(workers, len(chunks))):
         rows += part
         progress(len(rows), n)
-    _write_studies(members, rows, table, {"n": n, "size": size}, seed)
+    _write_studies(members, rows, table, {"n": n, "size": size, "world": world}, seed)
 
 
 def plan(n: int, seed: int) -> list[Member]:
@@ -122,11 +141,13 @@ def plan(n: int, seed: int) -> list[Member]:
     return [Member(i, owner, split_of[owner]) for i, owner in enumerate(owners)]
 
 
-def make_study(member: Member, *, seed: int, size: int) -> tuple[Case, Sections, npt.NDArray[np.uint8]]:
-    """The case, report and image of one study of a corpus; depends on `seed` and the member alone."""
-    patient = sample_patient(_generator(seed, PATIENT, member.patient))
+def make_study(
+    member: Member, *, seed: int, size: int, world: str = "A"
+) -> tuple[Case, Sections, npt.NDArray[np.uint8]]:
+    """The case, report and image of one study of a corpus; depends on `seed`, `world` and the member alone."""
+    patient = sample_patient(_generator(seed, PATIENT, member.patient), world=world)
     rng = _generator(seed, STUDY, member.index)
-    case = sample_case(rng, patient=patient)
+    case = sample_case(rng, patient=patient, world=world)
     report = write_report(case, rng)
     return case, report, draw(case, size=size, rng=rng)
 
@@ -135,35 +156,37 @@ def _generator(seed: int, *key: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
-def _make_chunk(members: list[Member], images: Path, seed: int, size: int) -> list[Row]:
+def _make_chunk(members: list[Member], images: Path, settings: Settings) -> list[Row]:
     rows = []
     for member in members:
-        case, report, pixels = make_study(member, seed=seed, size=size)
+        case, report, pixels = make_study(member, seed=settings.seed, size=settings.size, world=settings.world)
         with writing(images):
             (images / f"{member.study_id}.png").write_bytes(encode_png(pixels))
         rows.append(Row(case.technique.view, report, case.truth))
     return rows
 
 
-def _work(chunks: list[list[Member]], images: Path, seed: int, size: int, workers: int) -> Iterator[list[Row]]:
+def _work(chunks: list[list[Member]], images: Path, settings: Settings, workers: int) -> Iterator[list[Row]]:
     """The chunks' rows in their order; a few chunks a worker are under way at a time."""
     if workers == 1:
         for chunk in chunks:
-            yield _make_chunk(chunk, images, seed, size)
+            yield _make_chunk(chunk, images, settings)
         return
     # Spawned, not forked: the caller may hold threads (torch, Arrow).
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         queue = iter(chunks)
         waiting: list[Future[list[Row]]] = []
         for chunk in islice(queue, 2 * workers):
-            waiting.append(pool.submit(_make_chunk, chunk, images, seed, size))
+            waiting.append(pool.submit(_make_chunk, chunk, images, settings))
         while waiting:
             yield waiting.pop(0).result()
             for chunk in islice(queue, 1):
-                waiting.append(pool.submit(_make_chunk, chunk, images, seed, size))
+                waiting.append(pool.submit(_make_chunk, chunk, images, settings))
 
 
-def _write_studies(members: list[Member], rows: list[Row], path: Path, config: dict[str, int], seed: int) -> None:
+def _write_studies(
+    members: list[Member], rows: list[Row], path: Path, config: dict[str, int | str], seed: int
+) -> None:
     import pyarrow as pa
 
     from medtrim.types import schemas

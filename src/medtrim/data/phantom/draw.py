@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from medtrim.data.phantom import anatomy, hardware, nodule, parenchyma, pleura, skeleton
-from medtrim.data.phantom.anatomy import AIR, Hemithorax
+from medtrim.data.phantom.anatomy import Hemithorax
 from medtrim.data.phantom.case import BILATERAL, Case, Lesion
 from medtrim.data.phantom.film import expose
 from medtrim.data.phantom.frame import Array, Frame, make_frame, ramp, unit
 from medtrim.data.phantom.texture import window
 from medtrim.data.phantom.vessels import VESSEL_VARIANTS, vessels
+from medtrim.data.phantom.world import load_world
 from medtrim.errors import ConfigError
 
 # Opacities first, then what lies outside the lung, so that a pneumothorax is dark over any haze.
@@ -47,7 +48,7 @@ def draw(case: Case, *, size: int = 128, rng: np.random.Generator) -> npt.NDArra
     """
     if size < 32:
         raise ConfigError(f"phantom: images are 32 pixels wide or more, got {size}")
-    return expose(attenuation(case, size=size, rng=rng), case.technique, rng)
+    return expose(attenuation(case, size=size, rng=rng), case.technique, rng, load_world(case.world))
 
 
 def attenuation(case: Case, *, size: int, rng: np.random.Generator) -> Array:
@@ -72,22 +73,24 @@ def attenuation(case: Case, *, size: int, rng: np.random.Generator) -> Array:
 def _vessel_layer(film: Array, frame: Frame, case: Case, lung: Hemithorax, texture: tuple[float, float]) -> None:
     """One lung with its lesions, vessels and texture, subtracted from the body."""
     anatomy.hilum(frame, lung)
-    lung.air *= np.float32(1.0) + np.float32(0.022) * window("cloud", frame.size, lung.u.shape, texture)
+    lung.air *= np.float32(1.0) + np.float32(frame.world.mottle) * window(
+        "cloud", frame.world, frame.size, lung.u.shape, texture
+    )
     within = [lesion for lesion in case.lesions if lesion.disease in ORDER]
     for lesion in sorted(within, key=lambda x: ORDER.index(x.disease)):
         if lung.name in (lesion.sides or BILATERAL):
             _lesion(frame, lung, lesion)
     variant = case.patient.vessels + (5 if lung.sign < 0 else 0)
-    tree = vessels(variant % VESSEL_VARIANTS, frame.size)
+    tree = vessels(frame.world, variant % VESSEL_VARIANTS, frame.size)
     marks = frame.sample(tree, lung.box, mirror=lung.sign < 0)
     marks *= unit(lung.air * np.float32(1.4))
-    lung.air *= np.float32(-AIR)
+    lung.air *= np.float32(-frame.world.air)
     # Whatever is drawn in one pleural cavity ends at the midline.
     lung.opacity *= ramp(lung.u - np.float32(0.03), 0.06)
     lung.air += lung.opacity
     marks *= lung.marking
     marks *= unit(lung.wall * np.float32(12.0))
-    lung.air += marks * np.float32(0.62)
+    lung.air += marks * np.float32(frame.world.vessel)
     film[lung.box] += lung.air
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medtrim.data.phantom.case import Technique
-from medtrim.data.phantom.frame import Array, detector_grid
+from medtrim.data.phantom.frame import Array, detector_grid, unit
+from medtrim.data.phantom.world import World
 
 GRAINS = 2**20  # places at which a film's noise may start
 GLYPHS = {
@@ -17,11 +18,14 @@ GLYPHS = {
 }
 
 
-def expose(attenuation: Array, technique: Technique, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def expose(
+    attenuation: Array, technique: Technique, rng: np.random.Generator, world: World
+) -> npt.NDArray[np.uint8]:
     """The film's grey values, [size size] uint8, bone bright.
 
-    Grey is a logistic curve of attenuation (the characteristic curve of film); quantum noise grows with
-    attenuation, as fewer photons reach the detector.
+    Grey is a logistic curve of attenuation (the characteristic curve of film), a linear one (a digital detector) or
+    a logarithmic one (a storage plate). Edges are enhanced, or blurred where the world's `edges` is negative;
+    quantum noise grows with attenuation, as fewer photons reach the detector.
     """
     size = attenuation.shape[0]
     across, along = detector_grid(size)
@@ -30,16 +34,36 @@ def expose(attenuation: Array, technique: Technique, rng: np.random.Generator) -
     grain = _grain(size, int(rng.integers(GRAINS)))
     film = attenuation + np.float32(technique.heel) * along
     film += grain * (np.float32(0.35 * sigma) + np.float32(0.32 * sigma) * film)
-    centre, width = 1.62 + technique.exposure, 0.56 / technique.contrast
+    if world.scatter or world.edges:
+        blurred = _blurred(film, max(1, round(0.04 * size)))
+        film += np.float32(world.edges) * (film - blurred) + np.float32(world.scatter) * (film.mean() - film)
+    centre, width = world.curve[0] + technique.exposure, world.curve[1] / technique.contrast
     film -= np.float32(centre)
-    film *= np.float32(-1.0 / width)
-    np.exp(film, out=film)
-    film += np.float32(1.0)
-    np.divide(np.float32(248.0), film, out=film)
+    if world.tone in ("linear", "logarithmic"):
+        film = unit(film * np.float32(0.18 / width) + np.float32(0.5))
+        if world.tone == "logarithmic":
+            film = np.log1p(film * np.float32(2.0)) * np.float32(1.0 / np.log(3.0))
+        film *= np.float32(248.0)
+    else:
+        film *= np.float32(-1.0 / width)
+        np.exp(film, out=film)
+        film += np.float32(1.0)
+        np.divide(np.float32(248.0), film, out=film)
     film += np.float32(4.0)
     collimate(film, technique, across, along)
-    mark(film, technique)
+    mark(film, technique, world)
     return film.astype(np.uint8)
+
+
+def _blurred(film: Array, radius: int) -> Array:
+    """The mean over a square of 2 · `radius` + 1 pixels, edges repeated."""
+    for axis in (0, 1):
+        padded = np.pad(film, [(radius + 1, radius) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        sums = padded.cumsum(axis=axis, dtype=np.float64)
+        width, count = 2 * radius + 1, film.shape[axis]
+        last, before = sums.take(range(width, width + count), axis), sums.take(range(count), axis)
+        film = ((last - before) / width).astype(np.float32)
+    return film
 
 
 def _grain(size: int, start: int) -> Array:
@@ -62,16 +86,16 @@ def collimate(film: Array, technique: Technique, across: Array, along: Array) ->
         film[strip] *= np.float32(0.05)
 
 
-def mark(film: Array, technique: Technique) -> None:
-    """Burn in the side marker, if there is one, in the upper corner of its own side."""
+def mark(film: Array, technique: Technique, world: World) -> None:
+    """Burn in the side marker, if there is one, at the edge of its own side."""
     if not technique.marker:
         return
     glyph = _glyph(technique.marker, film.shape[0])
     size, (height, width) = film.shape[0], glyph.shape
-    top = int(0.05 * size)
+    top = int(world.marker[0] * size)
     left = int(0.06 * size) if technique.marker == "R" else int(0.94 * size) - width
     patch = film[top : top + height, left : left + width]
-    np.maximum(patch, glyph * np.float32(235.0), out=patch)
+    np.maximum(patch, glyph * np.float32(world.marker[1]), out=patch)
 
 
 @lru_cache(maxsize=32)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medtrim.data.phantom.case import Case
+from medtrim.data.phantom.world import World, load_world
 
 # In fact float32 throughout; numpy's stubs widen float32 scalars times arrays.
 Array = npt.NDArray[np.floating[Any]]
@@ -54,6 +55,7 @@ class Frame:
     bank_row: npt.NDArray[np.intp]
     bank_column: npt.NDArray[np.intp]
     bank_scale: float
+    world: World
 
     @property
     def pixel(self) -> float:
@@ -107,7 +109,18 @@ def make_frame(case: Case, size: int) -> Frame:
     scale = side / (2.0 * EXTENT)
     bank_row = _index(y, EXTENT, scale, side)
     bank_row *= side
-    return Frame(size, matrix, _inverse(matrix, size), x, y, row, bank_row, _index(x, EXTENT, scale, side), scale)
+    return Frame(
+        size,
+        matrix,
+        _inverse(matrix, size),
+        x,
+        y,
+        row,
+        bank_row,
+        _index(x, EXTENT, scale, side),
+        scale,
+        load_world(case.world),
+    )
 
 
 def _inverse(

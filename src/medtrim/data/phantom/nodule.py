@@ -31,7 +31,7 @@ def nodules(frame: Frame, lung: Hemithorax, lesion: Lesion) -> None:
     for u, y in spots:
         r = radius * (lots.uniform(0.8, 1.15) if several else 1.0)
         here, ball = patch(frame, lung, u, y, r, r)
-        uneven = window("fluff", frame.size, ball.shape, (lots.random(), lots.random()))
+        uneven = window("fluff", frame.world, frame.size, ball.shape, (lots.random(), lots.random()))
         # A ball's depth, its rim a little blurred; several pixels wide at least, so that it never vanishes.
         core = unit((ball + np.float32(0.02 + 0.05 * lesion.grade) * uneven) * np.float32(1.6))
         core *= np.float32(0.62) + np.float32(0.38) * np.maximum(ball, 0.0)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
-
 from medtrim.data.phantom.case import BILATERAL, Case
-from medtrim.data.phantom.wording import capital, join, phrases
+from medtrim.data.phantom.wording import capital, join
+from medtrim.data.phantom.world import Lots
 
 LUNG_DISEASES = ("atelectasis", "consolidation", "edema", "lung lesion", "lung opacity", "pneumonia")
 # A report does not deny in general what it affirms in particular.
@@ -16,9 +15,9 @@ EXCLUDES = {
 }
 
 
-def normal_heart(case: Case, lots: random.Random) -> list[str]:
+def normal_heart(case: Case, lots: Lots) -> list[str]:
     """Heart and mediastinum, as far as they are normal."""
-    normal = phrases()["normal"]
+    normal = lots.world.words["normal"]
     large, wide = bool(case.of("cardiomegaly")), bool(case.of("enlarged cardiomediastinum"))
     if lots.random() < 0.25 or (large and wide):
         return []
@@ -31,9 +30,9 @@ def normal_heart(case: Case, lots: random.Random) -> list[str]:
     return [lots.choice(normal["heart"]), lots.choice(normal["mediastinum"])]
 
 
-def normal_lungs(case: Case, lots: random.Random) -> list[str]:
+def normal_lungs(case: Case, lots: Lots) -> list[str]:
     """Clear lungs, or the one that is; a lung under fluid or air is not called clear."""
-    normal = phrases()["normal"]
+    normal = lots.world.words["normal"]
     affected = (*LUNG_DISEASES, "pleural effusion", "pneumothorax")
     diseased = {side for x in case.lesions if x.disease in affected for side in (x.sides or BILATERAL)}
     said = []
@@ -50,19 +49,19 @@ def normal_lungs(case: Case, lots: random.Random) -> list[str]:
     return said
 
 
-def normal_bones(case: Case, lots: random.Random) -> list[str]:
+def normal_bones(case: Case, lots: Lots) -> list[str]:
     """Bones without a finding, said now and then."""
     if case.of("fracture") or lots.random() < 0.6:
         return []
-    return [lots.choice(phrases()["normal"]["bones"])]
+    return [lots.choice(lots.world.words["normal"]["bones"])]
 
 
-def denials(case: Case, lots: random.Random, *, said: str) -> list[str]:
+def denials(case: Case, lots: Lots, *, said: str) -> list[str]:
     """What is not there and was not denied in `said` already, in one or two sentences."""
     drawn = [lesion.disease for lesion in case.lesions]
     absent = [
         disease
-        for disease in phrases()["negatives"]
+        for disease in lots.world.words["negatives"]
         if disease not in drawn
         and not any(other in drawn for other in EXCLUDES.get(disease, ()))
         and disease.split()[-1] not in said.lower()
@@ -74,20 +73,20 @@ def denials(case: Case, lots: random.Random, *, said: str) -> list[str]:
     )
     chosen = ranked[:count]
     lots.shuffle(chosen)
-    words = [lots.choice(phrases()["negatives"][disease]) for disease in chosen]
+    words = [lots.choice(lots.world.words["negatives"][disease]) for disease in chosen]
     groups = [words[:2], words[2:]] if len(words) > 2 and lots.random() < 0.4 else [words]
     return [_deny(group, lots) for group in groups if group]
 
 
-def _deny(words: list[str], lots: random.Random) -> str:
+def _deny(words: list[str], lots: Lots) -> str:
     if len(words) == 1 and lots.random() < 0.1:
-        return str(lots.choice(phrases()["negation after"])).format(List=capital(words[0]))
-    return str(lots.choice(phrases()["negation"])).format(list=join(words, "or"))
+        return str(lots.choice(lots.world.words["negation after"])).format(List=capital(words[0]))
+    return str(lots.choice(lots.world.words["negation"])).format(list=join(words, "or"))
 
 
-def incidental(case: Case, lots: random.Random) -> list[str]:
+def incidental(case: Case, lots: Lots) -> list[str]:
     """Remarks on breath, aorta, hardware and spine, as drawn or as the age suggests."""
-    words, said = phrases()["incidental"], []
+    words, said = lots.world.words["incidental"], []
     if case.technique.inspiration < 0.2 and lots.random() < 0.8:
         said.append(lots.choice(words["low volumes"]))
     if case.patient.aorta > 1.12 and not case.of("enlarged cardiomediastinum") and lots.random() < 0.5:

@@ -59,7 +59,7 @@ def patch(frame: Frame, lung: Hemithorax, u: float, y: float, ru: float, ry: flo
 
 
 def _texture(kind: str, frame: Frame, lung: Hemithorax, lots: random.Random) -> Array:
-    return window(kind, frame.size, lung.u.shape, (lots.random(), lots.random()))
+    return window(kind, frame.world, frame.size, lung.u.shape, (lots.random(), lots.random()))
 
 
 def lobe(lung: Hemithorax, zone: str, ragged: Array) -> Array:
@@ -93,7 +93,7 @@ def consolidation(frame: Frame, lung: Hemithorax, lesion: Lesion) -> None:
         du, dy = (lung.u - np.float32(u)) * np.float32(1 / 0.24), (lung.y - np.float32(y)) * np.float32(1 / 0.20)
         amount = ramp(np.float32(0.55) - du * du - dy * dy + np.float32(0.22) * ragged, 0.9)
     amount *= unit(np.float32(0.94) + np.float32(0.05) * ragged)
-    tree = vessels(lots.randrange(VESSEL_VARIANTS), frame.size)
+    tree = vessels(frame.world, lots.randrange(VESSEL_VARIANTS), frame.size)
     bronchi = frame.sample(tree, lung.box, mirror=lung.sign < 0)
     amount *= np.float32(1.0) - np.float32(0.42) * bronchi
     fill(lung, amount, strength_of(lesion, 0.90, 0.62))

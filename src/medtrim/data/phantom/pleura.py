@@ -72,7 +72,7 @@ def thickening(frame: Frame, lung: Hemithorax, lesion: Lesion) -> None:
     """A rind along the wall: an apical cap, a lateral or a basal band, uneven on its inner side."""
     wobble = lung.lots(lesion)
     thick = (0.048, 0.080, 0.12)[lesion.grade] + 0.015 * lesion.extent
-    uneven = window("fluff", frame.size, lung.u.shape, (wobble.random(), wobble.random()))
+    uneven = window("fluff", frame.world, frame.size, lung.u.shape, (wobble.random(), wobble.random()))
     height = lung.height()
     if lesion.zone == "apical":
         thick *= 1.25

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,8 @@ from medtrim.data.phantom.normality import (
     normal_heart,
     normal_lungs,
 )
-from medtrim.data.phantom.wording import NounPhrase, capital, noun_phrase, phrases, sentence, unequal_sides
+from medtrim.data.phantom.wording import NounPhrase, capital, noun_phrase, sentence, unequal_sides
+from medtrim.data.phantom.world import Lots, load_world, lots_for
 from medtrim.types import Sections
 
 # Share of findings that the report leaves out, and of findings that it names without their adjectives.
@@ -30,17 +30,19 @@ def write_report(case: Case, rng: np.random.Generator) -> Sections:
 
     Every drawn finding is said with its side, zone, severity and pattern, hedged where its assertion is uncertain,
     but for the omissions (`FINDING_OMITTED`, `ADJECTIVES_OMITTED`). Normal anatomy and absent diseases are stated
-    as well. One report in ten has an impression only, one in twelve findings only.
+    as well. Of world A one report in ten has an impression only, one in twelve findings only.
     """
-    lots = random.Random(int(rng.integers(2**63)))
+    world = load_world(case.world)
+    lots = lots_for(world, int(rng.integers(2**63)))
     told = tuple(lesion for lesion in case.lesions if lots.random() >= FINDING_OMITTED)
-    trend = lots.choices(("", "stable", "new"), (0.7, 0.18, 0.12))[0]
+    unchanged = 1.0 - world.stable - world.new
+    trend = lots.choices(("", "stable", "new"), (unchanged, world.stable, world.new))[0]
     writer = _Writer(case, told, lots, trend)
     layout = lots.random()
-    if layout < 0.10:
+    if layout < world.impression_only:
         return Sections("", writer.impression(full=True))
     body = writer.findings()
-    if layout < 0.18:
+    if layout < world.impression_only + world.findings_only:
         return Sections(body, "")
     return Sections(body, writer.impression(full=False))
 
@@ -51,7 +53,7 @@ class _Writer:
 
     case: Case
     told: tuple[Lesion, ...]
-    lots: random.Random
+    lots: Lots
     trend: str
 
     def findings(self) -> str:
@@ -69,12 +71,16 @@ class _Writer:
             self._affirm(bones) + normal_bones(case, lots),
         ]
         if not any(groups):
-            groups[1] = [lots.choice(phrases()["impression normal"])]
-        if lots.random() < 0.4:
+            groups[1] = [lots.choice(lots.world.words["impression normal"])]
+        if lots.random() < lots.world.lungs_first:
             groups[0], groups[1] = groups[1], groups[0]
         if bones and lots.random() < 0.5:
             groups.insert(0, groups.pop())
-        sentences = [lots.choice(phrases()["technique"][case.technique.view])] if lots.random() < 0.25 else []
+        sentences = (
+            [lots.choice(lots.world.words["technique"][case.technique.view])]
+            if lots.random() < lots.world.technique
+            else []
+        )
         for group in groups:
             sentences += group
         return " ".join(sentences + incidental(case, lots))
@@ -83,13 +89,13 @@ class _Writer:
         """The gist; `full` where it is all there is of the report."""
         lots = self.lots
         if not self.told:
-            return str(lots.choice(phrases()["impression normal"]))
+            return str(lots.choice(lots.world.words["impression normal"]))
         sentences = self._affirm(list(self.told), short=not full)
         if full or lots.random() < 0.15:
             sentences += denials(self.case, lots, said=" ".join(sentences))[:1]
         if lots.random() < 0.1:
-            sentences.append(lots.choice(phrases()["impression tail"]))
-        if len(sentences) > 1 and lots.random() < 0.45:
+            sentences.append(lots.choice(lots.world.words["impression tail"]))
+        if len(sentences) > 1 and lots.random() < lots.world.numbered:
             return " ".join(f"{i}. {text}" for i, text in enumerate(sentences, start=1))
         return " ".join(sentences)
 
@@ -109,7 +115,7 @@ class _Writer:
                 sentences.append(self._frame(unequal_sides(first, twin, lots), first.assertion))
             elif self._pairs(first, waiting):
                 ours, theirs = self._phrase(first, short=short), self._phrase(waiting.pop(), short=short)
-                frame = lots.choice(phrases()["pairs"][:1] if ours.many else phrases()["pairs"])
+                frame = lots.choice(lots.world.words["pairs"][:1] if ours.many else lots.world.words["pairs"])
                 sentences.append(sentence(frame, ours, second=theirs))
             else:
                 sentences.append(self._state(first, short=short))
@@ -125,31 +131,31 @@ class _Writer:
         return noun_phrase(lesion, self.lots, adjectives=not bare)
 
     def _frame(self, phrase: NounPhrase, kind: str) -> str:
-        return sentence(self.lots.choice(phrases()[kind]["many" if phrase.many else "one"]), phrase)
+        return sentence(self.lots.choice(self.lots.world.words[kind]["many" if phrase.many else "one"]), phrase)
 
     def _state(self, lesion: Lesion, *, short: bool) -> str:
         """One lesion in a sentence of its own."""
         lots = self.lots
-        special = phrases()["special"].get(lesion.disease)
+        special = lots.world.words["special"].get(lesion.disease)
         if special and lesion.severity and lots.random() < 0.75:
             frame = lots.choice(special[lesion.assertion])
-            word = lots.choice(phrases()["adjectives"][lesion.severity])
-            adverb = lots.choice(phrases()["adverbs"][lesion.severity])
+            word = lots.choice(lots.world.words["adjectives"][lesion.severity])
+            adverb = lots.choice(lots.world.words["adverbs"][lesion.severity])
             return capital(frame.format(ly=adverb, adj=word, Adj=capital(word)))
         phrase = self._phrase(lesion, short=short)
         if lesion.assertion == "uncertain":
             return self._frame(phrase, "uncertain")
         absent = [d for d in ("pleural effusion", "pneumothorax") if not self.case.of(d)]
         if absent and lots.random() < 0.10:
-            frame = lots.choice(phrases()["contrast"]["many" if phrase.many else "one"])
-            return sentence(frame, phrase, denied=lots.choice(phrases()["negatives"][lots.choice(absent)]))
+            frame = lots.choice(lots.world.words["contrast"]["many" if phrase.many else "one"])
+            return sentence(frame, phrase, denied=lots.choice(lots.world.words["negatives"][lots.choice(absent)]))
         if self.trend and lots.random() < 0.5:
             return self._frame(phrase, self.trend)
         return self._frame(phrase, "terse" if short and lots.random() < 0.75 else "present")
 
     def _signs(self, lesions: list[Lesion]) -> list[str]:
         """Signs that go with what was stated, never its only mention."""
-        words, said = phrases()["signs"], []
+        words, said = self.lots.world.words["signs"], []
         for lesion in lesions:
             key, side = lesion.disease, ""
             if key == "pleural effusion" and lesion.severity == "small" and len(lesion.sides) == 1:

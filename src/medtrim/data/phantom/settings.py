@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from medtrim.data.phantom.case import BILATERAL, Lesion
+from medtrim.data.phantom.world import Lots, Weights
 from medtrim.types import DISEASES, Assertion
 
-NORMAL_SHARE = 0.25
-HEDGED = 0.09  # share of findings that the report only suspects, drawn fainter
-Lots = random.Random
-Weights = dict[str, float]
-
-SIZES: Weights = {"small": 0.5, "moderate": 0.3, "large": 0.2}
-SEVERITIES: Weights = {"mild": 0.5, "moderate": 0.3, "severe": 0.2}
 ONE_SIDE: Weights = {"left": 0.5, "right": 0.5}
 
 
@@ -38,13 +31,13 @@ def _lesion(
     severity: str = "",
     patterns: tuple[str, ...] = (),
 ) -> Lesion:
-    assertion: Assertion = "uncertain" if lots.random() < HEDGED else "present"
+    assertion: Assertion = "uncertain" if lots.random() < lots.world.hedged else "present"
     return Lesion(disease, where, zone, severity, patterns, assertion, lots.random(), lots.getrandbits(32))
 
 
 def effusion(lots: Lots, side: str | None = None, *, both: float = 0.22) -> Lesion:
     """Pleural effusion, small to large."""
-    return _lesion(lots, "pleural effusion", sides(lots, side, both=both), severity=pick(lots, SIZES))
+    return _lesion(lots, "pleural effusion", sides(lots, side, both=both), severity=pick(lots, lots.world.sizes))
 
 
 def effusions(lots: Lots, *, both: float) -> list[Lesion]:
@@ -154,13 +147,17 @@ def thickening(lots: Lots) -> Lesion:
     """Pleural thickening: an apical cap, a lateral or a basal rind."""
     zone = pick(lots, {"apical": 0.5, "basal": 0.3, "": 0.2})
     return _lesion(
-        lots, "pleural other", sides(lots, both=0.3 if zone == "apical" else 0.1), zone, pick(lots, SEVERITIES)
+        lots,
+        "pleural other",
+        sides(lots, both=0.3 if zone == "apical" else 0.1),
+        zone,
+        pick(lots, lots.world.severities),
     )
 
 
 def wide_mediastinum(lots: Lots) -> Lesion:
     """A wide upper mediastinum."""
-    return _lesion(lots, "enlarged cardiomediastinum", severity=pick(lots, SEVERITIES))
+    return _lesion(lots, "enlarged cardiomediastinum", severity=pick(lots, lots.world.severities))
 
 
 def _chance(lots: Lots, probability: float, make: Callable[[], Lesion]) -> list[Lesion]:
@@ -244,22 +241,25 @@ def large_heart(lots: Lots) -> list[Lesion]:
     return [cardiomegaly(lots)]
 
 
-SETTINGS: tuple[tuple[float, Callable[[Lots], list[Lesion]]], ...] = (
-    (0.17, heart_failure),
-    (0.18, infection),
-    (0.10, trauma),
-    (0.12, after_surgery),
-    (0.10, tumour),
-    (0.07, fluid),
-    (0.06, air),
-    (0.08, shadow),
-    (0.04, scar),
-    (0.04, aorta),
-    (0.04, large_heart),
-)
+SETTINGS: Mapping[str, Callable[[Lots], list[Lesion]]] = {
+    make.__name__: make
+    for make in (
+        heart_failure,
+        infection,
+        trauma,
+        after_surgery,
+        tumour,
+        fluid,
+        air,
+        shadow,
+        scar,
+        aorta,
+        large_heart,
+    )
+}
 
 
 def draw_lesions(lots: Lots) -> tuple[Lesion, ...]:
     """The findings of one abnormal study in the order of `DISEASES`; unequal effusions are two entries."""
-    setting = lots.choices([make for _, make in SETTINGS], [weight for weight, _ in SETTINGS])[0]
+    setting = SETTINGS[pick(lots, lots.world.settings)]
     return tuple(sorted(setting(lots), key=lambda lesion: DISEASES.index(lesion.disease)))

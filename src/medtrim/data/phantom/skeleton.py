@@ -10,6 +10,7 @@ import numpy as np
 from medtrim.data.phantom.bones import bones, rib_point
 from medtrim.data.phantom.case import Case, Lesion
 from medtrim.data.phantom.frame import Array, Frame, dome, ramp
+from medtrim.data.phantom.world import load_world
 
 ZONE_RIBS = {"upper": (3, 4), "middle": (5, 6), "lower": (7, 8), "": (5, 6)}
 
@@ -19,13 +20,13 @@ def bone_layer(frame: Frame, case: Case) -> Array:
     patient = case.patient
     yaw = 0.03 * case.technique.yaw
     everywhere = np.s_[:, :]
-    back = frame.sample(bones(patient.bones, frame.size, "posterior"), everywhere, shift=-yaw)
-    front = frame.sample(bones(patient.bones, frame.size, "anterior"), everywhere, shift=yaw)
+    back = frame.sample(bones(frame.world, patient.bones, frame.size, "posterior"), everywhere, shift=-yaw)
+    front = frame.sample(bones(frame.world, patient.bones, frame.size, "anterior"), everywhere, shift=yaw)
     back += front
     for lesion in case.of("fracture"):
         for side in lesion.sides:
             fracture(back, frame, case, lesion, side)
-    back *= np.float32(1.15 * patient.bone_density)
+    back *= np.float32(frame.world.bone * patient.bone_density)
     return back
 
 
@@ -44,7 +45,7 @@ def fracture(layer: Array, frame: Frame, case: Case, lesion: Lesion, side: str) 
 
 
 def _place(case: Case, rib: int, turn: float, sign: float) -> tuple[float, float]:
-    x, y = rib_point(case.patient.bones, rib, turn)
+    x, y = rib_point(load_world(case.world), case.patient.bones, rib, turn)
     return sign * x - 0.03 * case.technique.yaw, y
 
 

@@ -10,16 +10,17 @@ from PIL import Image, ImageDraw
 
 from medtrim.data.phantom.frame import EXTENT, bank_side
 from medtrim.data.phantom.picture import Picture, smooth_to_pixel
+from medtrim.data.phantom.world import World
 
 VESSEL_VARIANTS = 12
 
 
 @lru_cache(maxsize=64)
-def vessels(variant: int, size: int) -> Picture:
+def vessels(world: World, variant: int, size: int) -> Picture:
     """A left lung's vessel tree around the hilum; the right lung takes it mirrored. 8 bit."""
     side = bank_side(size)
     unit = side / 2 / EXTENT
-    wobble = random.Random(variant * 173 + 29)
+    wobble = random.Random((world.variant + variant) * 173 + 29)
     strokes: list[tuple[float, list[tuple[float, float]]]] = []
     for x, y, angle, width, length in _trunks(wobble):
         _grow(x, y, math.radians(angle), width, length, wobble, strokes)

@@ -1,24 +1,14 @@
-"""Noun phrases and sentences of the phantom reports; the words themselves are in phrases.yaml."""
+"""Noun phrases and sentences of the phantom reports; the words themselves are in each world's phrases file."""
 
 from __future__ import annotations
 
-import random
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
-from typing import Any
 
 from medtrim.data.phantom.case import WALL, Lesion, lesion_radius
-from medtrim.types.yamlfile import load_yaml
+from medtrim.data.phantom.world import Lots
 
-
-@lru_cache(maxsize=1)
-def phrases() -> dict[str, Any]:
-    """The wording tables."""
-    source = files("medtrim.data.phantom").joinpath("phrases.yaml")
-    tables: dict[str, Any] = load_yaml(source.read_text(encoding="utf-8"), source="phrases.yaml")
-    return tables
+LOBES = ("LLL", "LUL", "RLL", "RML", "RUL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +20,21 @@ class NounPhrase:
     article: str
 
 
-def noun_phrase(lesion: Lesion, lots: random.Random, *, adjectives: bool = True) -> NounPhrase:
+def noun_phrase(lesion: Lesion, lots: Lots, *, adjectives: bool = True) -> NounPhrase:
     """`lesion` in words, its place before or behind the noun."""
     head, many, mass = _head(lesion, lots)
     adjective = _adjectives(lesion, lots) if adjectives else ""
-    place = phrases()["places"].get(" ".join((*lesion.sides, lesion.zone)).strip())
+    place = lots.world.words["places"].get(" ".join((*lesion.sides, lesion.zone)).strip())
     if place is None:
         text = f"{adjective} {head}"
-    elif lots.random() < 0.68:
+    elif lots.random() < lots.world.place_first:
         text = f"{adjective} {lots.choice(place['pre'])} {head}"
     else:
         text = f"{adjective} {head} {lots.choice(place['post'])}"
     text = " ".join(text.split())
-    if _measurable(lesion) and lots.random() < 0.3:
+    if _measurable(lesion) and lots.random() < lots.world.measured:
         text = f"{text} measuring {diameter_cm(lesion):.1f} cm"
-    article = (
-        "" if many or mass else ("an" if text[0].lower() in "aeiou" or text[:3] in ("RUL", "RLL", "LLL") else "a")
-    )
+    article = "" if many or mass else ("an" if text[0].lower() in "aeiou" or text[:3] in LOBES else "a")
     return NounPhrase(text, many, article)
 
 
@@ -59,23 +47,23 @@ def diameter_cm(lesion: Lesion) -> float:
     return 2.0 * lesion_radius(lesion) * 13.0 / WALL
 
 
-def unequal_sides(first: Lesion, second: Lesion, lots: random.Random) -> NounPhrase:
+def unequal_sides(first: Lesion, second: Lesion, lots: Lots) -> NounPhrase:
     """Two lesions of one disease as one phrase: "small left and moderate right pleural effusions"."""
-    head = lots.choice(phrases()["heads"][first.disease]["many"])
+    head = lots.choice(lots.world.words["heads"][first.disease]["many"])
     ours, theirs = (f"{_adjectives(x, lots)} {x.sides[0]}" for x in (first, second))
     return NounPhrase(f"{ours} and {theirs} {head}", True, "")
 
 
-def _head(lesion: Lesion, lots: random.Random) -> tuple[str, bool, bool]:
+def _head(lesion: Lesion, lots: Lots) -> tuple[str, bool, bool]:
     name = "mass" if lesion.disease == "lung lesion" and lesion.severity == "large" else lesion.disease
-    entry = phrases()["heads"][name]
+    entry = lots.world.words["heads"][name]
     many = "many" in entry and ("multiple" in lesion.patterns or len(lesion.sides) == 2)
     return lots.choice(entry["many" if many else "one"]), many, bool(entry.get("mass", False))
 
 
-def _adjectives(lesion: Lesion, lots: random.Random) -> str:
+def _adjectives(lesion: Lesion, lots: Lots) -> str:
     """Severity and patterns in either order, but number first."""
-    words = phrases()["adjectives"]
+    words = lots.world.words["adjectives"]
     said = [lots.choice(words[p]) for p in lesion.patterns if p != "multiple"]
     if lesion.severity:
         word = lots.choice(words[lesion.severity])

@@ -67,7 +67,7 @@ def evaluate_protocol(
         seed: of the bootstrap and of the probes' draws.
 
     Raises:
-        TableError: a study of the manifest is not in the table, has no patient, or nothing is left to judge.
+        TableError: a study of the manifest is not in the table, has no patient, or nothing is left to evaluate.
     """
     protocol = manifest.protocol
     known = {s.study_id: s for s in studies}
@@ -81,32 +81,32 @@ def evaluate_protocol(
     shown = [replace(s, findings=text_of(s, protocol), impression="") for s in wanted]
     embedded = embed_studies(bundle, shown, root=root, progress=progress)
     held = set(embedded.study_ids)
-    entries = {part: [e for e in manifest.part(part) if e.study_id in held] for part in ("judged", "train")}
-    judged = entries["judged"]
-    if len(judged) < 2:
-        raise TableError(f"protocol {protocol.name}: {len(judged)} studies have a usable image, two are needed")
-    patients = [known[e.study_id].patient_id for e in judged]
+    entries = {part: [e for e in manifest.part(part) if e.study_id in held] for part in ("evaluated", "train")}
+    evaluated = entries["evaluated"]
+    if len(evaluated) < 2:
+        raise TableError(f"protocol {protocol.name}: {len(evaluated)} studies have a usable image, two are needed")
+    patients = [known[e.study_id].patient_id for e in evaluated]
     bootstrap = PatientBootstrap(patients, resamples=resamples, seed=seed)
-    vectors = embedded.select([e.study_id for e in judged])
+    vectors = embedded.select([e.study_id for e in evaluated])
     if protocol.task == "linear-probe":
         figures = _probe(protocol, embedded, entries, known, bootstrap, seed)
     elif protocol.task == "class-retrieval":
-        figures = _classes(protocol, vectors, judged, bundle, bootstrap)
+        figures = _classes(protocol, vectors, evaluated, bundle, bootstrap)
     else:
-        gallery = merge_texts(vectors, [e.text for e in judged], merge=protocol.merge_texts)
+        gallery = merge_texts(vectors, [e.text for e in evaluated], merge=protocol.merge_texts)
         figures = text_recall(vectors, gallery, bootstrap, cuts=protocol.cuts)
-    return ProtocolResult(protocol, tuple(figures), embedded.rejects, len(judged))
+    return ProtocolResult(protocol, tuple(figures), embedded.rejects, len(evaluated))
 
 
 def _classes(
     protocol: Protocol,
     vectors: Embeddings,
-    judged: Sequence[Entry],
+    evaluated: Sequence[Entry],
     bundle: EncoderBundle,
     bootstrap: PatientBootstrap,
 ) -> list[Figure]:
     names = protocol.labels.classes if protocol.labels else ()
-    classes = np.array([names.index(e.classes[0]) for e in judged])
+    classes = np.array([names.index(e.classes[0]) for e in evaluated])
     figures = class_precision(
         vectors, classes, bootstrap, cuts=protocol.cuts, own_in_gallery=protocol.own_in_gallery
     )
@@ -132,14 +132,14 @@ def _probe(
         truth = [Annotation(e.study_id, tuple(Finding(c, "present") for c in e.classes)) for e in chosen]
         references[part] = make_reference(truth, diseases=names)
         patients[part] = [known[e.study_id].patient_id for e in chosen]
-    if set(patients["train"]) & set(patients["judged"]):
-        raise TableError(f"protocol {protocol.name}: a patient is in both the training and the judged studies")
+    if set(patients["train"]) & set(patients["evaluated"]):
+        raise TableError(f"protocol {protocol.name}: a patient is in both the training and the evaluated studies")
     return linear_probe(
         images["train"],
         references["train"],
         patients["train"],
-        images["judged"],
-        references["judged"],
+        images["evaluated"],
+        references["evaluated"],
         bootstrap,
         fractions=protocol.fractions,
         seed=seed,

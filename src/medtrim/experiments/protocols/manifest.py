@@ -26,7 +26,7 @@ MANIFEST = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One study: in part `judged` or `train`, its positive classes, and the code of its text.
+    """One study: in part `evaluated` or `train`, its positive classes, and the code of its text.
 
     Studies with equal codes have the same text. Codes count texts in the order of the study ids and say nothing
     about them.

@@ -1,4 +1,4 @@
-"""The schema of a protocol: every choice that decides which studies are judged, and how."""
+"""The schema of a protocol: every choice that decides which studies are evaluated, and how."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Protocol(Part):
         task: `class-retrieval` (a report is relevant if it is of the image's class; also zero-shot among the
             classes), `text-retrieval` (a report is relevant if it is the image's own), `linear-probe`.
         source: where the protocol was published.
-        splits: studies of these splits are judged; empty for all.
+        splits: studies of these splits are evaluated; empty for all.
         train_splits: for probes, studies that are fitted on.
         views: allowed views, without regard to case; empty for any. A study without a view passes only then.
         text: which text of a study is retrieved.

@@ -23,7 +23,7 @@ def select(protocol: Protocol, studies: Sequence[Study]) -> Manifest:
     allowed = {view.upper() for view in protocol.views}
     kept = [s for s in ordered if not allowed or s.view.upper() in allowed]
     counts["left out by view"] = len(ordered) - len(kept)
-    parts = {"judged": protocol.splits, "train": protocol.train_splits}
+    parts = {"evaluated": protocol.splits, "train": protocol.train_splits}
     entries: list[Entry] = []
     texts: dict[str, int] = {}
     for part, splits in parts.items():
@@ -79,7 +79,7 @@ def _part(
             first.setdefault(study.patient_id or study.study_id, study)
         counts[f"{part}: further studies of a patient"] = len(studies) - len(first)
         studies = list(first.values())
-    if protocol.per_class and part == "judged":
+    if protocol.per_class and part == "evaluated":
         studies = _drawn(protocol, studies)
     return [
         Entry(

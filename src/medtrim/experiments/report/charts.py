@@ -79,14 +79,14 @@ class Plot:
     bottom: float = HEIGHT - BOTTOM
 
 
-def nice_ticks(low: float, high: float, *, count: int = 5) -> tuple[float, ...]:
+def nice_ticks(low: float, high: float) -> tuple[float, ...]:
     """Round numbers that cover [low, high] with steps of 1, 2 or 5 times a power of ten."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return (0.0, 1.0)
     # A range that floats cannot divide into steps is no range.
     if high - low <= max(1e-300, 1e-9 * max(abs(low), abs(high))):
         low, high = low - 0.5, high + 0.5
-    raw = (high - low) / max(1, count - 1)
+    raw = (high - low) / 4
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
     first = math.floor(low / step + 1e-9)
@@ -166,14 +166,14 @@ def loss_curves(metrics: Mapping[str, Sequence[Path]], labels: Mapping[str, str]
     return plot("loss, as a share of its first value", lines, x_label="training step") if lines else None
 
 
-def sweep_plot(title: str, rows: Sequence[Row], metrics: Sequence[str], *, direction: str = "i2t") -> Plot | None:
-    """A sweep's chart: a line a metric, in percent, by the swept value; the mean over its seeds.
+def sweep_plot(title: str, rows: Sequence[Row], metrics: Sequence[str]) -> Plot | None:
+    """A sweep's chart: a line a metric, image→text, in percent, by the swept value; the mean over its seeds.
 
     With one seed the bars are its 95 % interval by patients.
     """
     lines: dict[tuple[str, str], list[Point]] = {}
     for metric in metrics:
-        own = [r for r in rows if r.metric == metric and r.direction == direction and r.queries == QUERIES]
+        own = [r for r in rows if r.metric == metric and r.direction == "i2t" and r.queries == QUERIES]
         points = []
         for x in sorted({r.x for r in own}):
             at = [r for r in own if r.x == x]

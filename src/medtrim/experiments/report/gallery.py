@@ -1,4 +1,4 @@
-"""What rankings look like: queries, the first answers of every method, and their findings against the query's."""
+"""Example rankings: queries, the first answers of every method, and their findings against the query's."""
 
 from __future__ import annotations
 

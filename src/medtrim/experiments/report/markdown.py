@@ -1,70 +1,13 @@
-"""Markdown from the results file, never typed: the README's table, the tables and sections of the docs page."""
+"""The main table as Markdown, and the words and numbers that it shares with the pages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from typing import Any
 
-from medtrim.errors import ConfigError
 from medtrim.evaluation import DIRECTION_NAMES
 from medtrim.experiments.results import SuiteResults
 from medtrim.experiments.rows import Key, Row
-from medtrim.types.tables import atomic_path
-
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-# Metric and direction of the README's columns; with two classifications and the method's name they are eight.
-SUMMARY = (
-    ("disease P@10", "i2t"),
-    ("disease P@10", "t2i"),
-    ("fine P@10", "i2t"),
-    ("conflict-free @R", "i2t"),
-    ("attribute AUC", "i2t"),
-)
-
-
-def summary(results: SuiteResults) -> str:
-    """The README's block: one table of at most eight columns, and in a sentence how ours stands to the others."""
-    return "\n\n".join([lead(results), summary_table(results), verdict_sentence(results)]).strip() + "\n"
-
-
-def summary_table(results: SuiteResults) -> str:
-    """A line a method, the figures of `SUMMARY` and the means of both classifications, without intervals."""
-    held = results.headline
-    keys = [key for metric, d in SUMMARY for key in held if (key.metric, key.direction) == (metric, d)]
-    keys += [key for key in held if key.task != "retrieval"]
-    best = {key: best_methods(results, key) for key in keys}
-    lines = []
-    for method in results.methods:
-        cells = [_value(results.pooled(method, key), bold=method in best[key]) for key in keys]
-        lines.append([_method_label(results, method), *cells])
-    return table(["method", *[key.full + key.mark for key in keys]], lines)
-
-
-def verdict_sentence(results: SuiteResults) -> str:
-    """On how many figures of the main table ours is better than the best other method, and on which it is not."""
-    rows = results.of("best")
-    if not rows:
-        return ""
-    named = {side: [r.key.full for r in rows if r.verdict == side] for side in ("better", "worse", "open")}
-    return verdict_words(results.label(results.facts["ours"]), named)
-
-
-def verdict_words(ours: str, named: Mapping[str, Sequence[str]]) -> str:
-    """The sentence of `verdict_sentence`; `named` are figures by verdict."""
-    total = sum(map(len, named.values()))
-    parts = [f"better on {len(named['better'])} of {total} figures"]
-    for side, word in (("worse", "worse on"), ("open", "undecided on")):
-        if named[side]:
-            parts.append(f"{word} {len(named[side])} ({'; '.join(named[side])})")
-    return (
-        f"**{ours} against the best other method**, chosen by figure on the same test studies, which favours it: "
-        f"{', '.join(parts)}; p-values corrected by Holm."
-    )
-
-
-def folded(heading: str, body: str) -> str:
-    """`body` behind a line that opens it."""
-    return f"<details><summary>{heading}</summary>\n\n{body.strip()}\n\n</details>"
 
 
 def main_table(results: SuiteResults) -> str:
@@ -84,13 +27,20 @@ def lead(results: SuiteResults) -> str:
     """What the figures are of, in a sentence or two."""
     corpus, seeds = results.facts["corpus"], results.facts["seeds"]
     resampled = results.facts["evaluation"]["seed_variation"] == "resampled" and len(seeds) > 1
+    tested = f"{corpus['test']:,} of {corpus['test_patients']:,}"
+    normal = f"({corpus['test_normal']:,} normal studies among them)"
+    if folds := corpus.get("folds"):
+        of = (
+            f"{folds}-fold cross-validation by patient, {tested} patients {normal}, each tested in the gallery of "
+            f"its own fold by a model trained on other folds ({corpus['train']:,} studies or more)"
+        )
+    else:
+        of = f"{corpus['train']:,} studies to train on, {tested} other patients to test {normal}"
     return (
-        f"{corpus['name']}: {corpus['train']:,} studies to train on, {corpus['test']:,} of "
-        f"{corpus['test_patients']:,} other patients to test ({corpus['test_normal']:,} normal studies "
-        f"among them). Percent, mean of {len(seeds)} training seed{'s' if len(seeds) > 1 else ''}, 95 % intervals "
-        f"over patients, as queries and in the gallery{', and training seeds' if resampled else ''}; all queries, "
-        "each without its own study in the gallery; P@10 divides by min(10, relevant studies); ↓ lower is better; "
-        f"the best of a column is bold.{_start(results)}"
+        f"{corpus['name']}: {of}. Percent, mean of {len(seeds)} training seed{'s' if len(seeds) > 1 else ''}, 95 % "
+        f"intervals over patients, as queries and in the gallery{', and training seeds' if resampled else ''}; all "
+        "queries, each without its own study in the gallery; P@10 divides by min(10, relevant studies); ↓ lower is "
+        f"better; the best of a column is bold.{_start(results)}"
     )
 
 
@@ -104,15 +54,15 @@ def _start(results: SuiteResults) -> str:
     )
 
 
-def figures_table(results: SuiteResults, keys: Sequence[Key]) -> str:
-    """A line a method, a column a figure."""
-    headings = [key.heading + key.mark for key in keys]
+def figures_table(results: SuiteResults, keys: Sequence[Key], *, intervals: bool = True) -> str:
+    """A line a method, a column a figure; without `intervals` headings name the direction too."""
     best = {key: best_methods(results, key) for key in keys}
     lines = []
     for method in results.methods:
-        cells = [_cell(results.pooled(method, key), bold=method in best[key]) for key in keys]
-        lines.append([_method_label(results, method), *cells])
-    return table(["method", *headings], lines)
+        cells = [_cell(results.pooled(method, key), bold=method in best[key], interval=intervals) for key in keys]
+        label = results.label(method)
+        lines.append([f"**{label}**" if method == results.facts["ours"] else label, *cells])
+    return table(["method", *[(key.heading if intervals else key.full) + key.mark for key in keys]], lines)
 
 
 def difference_table(results: SuiteResults) -> str:
@@ -135,30 +85,11 @@ def p_text(p: float) -> str:
     return "–" if p != p else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def insert_between(text: str, block: str, *, source: str, begin: str = BEGIN, end: str = END) -> str:
-    """`text` with what lies between the two markers replaced by `block`.
-
-    Raises:
-        ConfigError: the markers are not there once each, in order.
-    """
-    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise ConfigError(f"{source}: needs the lines {begin} and {end}, once each and in this order")
-    before, rest = text.split(begin)
-    after = rest.split(end)[1]
-    return f"{before}{begin}\n{block.strip()}\n{end}{after}"
-
-
-def insert_into(path: Path, block: str) -> None:
-    """`insert_between` in a file, atomically."""
-    text = insert_between(path.read_text(encoding="utf-8"), block, source=str(path))
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
-
-
 def _difference_lead(results: SuiteResults) -> str:
     return (
         f"**{results.label(results.facts['ours'])} against the best other method**, chosen by figure on the same "
-        "test studies, which favours it. Paired by patient and seed; p-values corrected by Holm over these lines."
+        "test studies, which favours the other. Paired by patient and seed; p-values corrected by Holm over these "
+        "lines."
     )
 
 
@@ -171,24 +102,19 @@ def best_methods(results: SuiteResults, key: Key) -> frozenset[str]:
     return frozenset(m for m, value in found.items() if key.info.show(value) == key.info.show(top))
 
 
-def _method_label(results: SuiteResults, method: str) -> str:
-    text = results.label(method)
-    return f"**{text}**" if method == results.facts["ours"] else text
-
-
-def _value(row: Row | None, *, bold: bool) -> str:
+def _cell(row: Row | None, *, bold: bool, interval: bool) -> str:
     if row is None or row.value != row.value:
         return "–"
-    shown = row.key.info.show(row.value)
-    return f"**{shown}**" if bold else shown
+    show = row.key.info.show
+    value = f"**{show(row.value)}**" if bold else show(row.value)
+    return f"{value} ({show(row.low)}–{show(row.high)})" if interval and row.low == row.low else value
 
 
-def _cell(row: Row | None, *, bold: bool) -> str:
-    if row is None or row.value != row.value:
-        return "–"
-    info = row.key.info
-    value = f"**{info.show(row.value)}**" if bold else info.show(row.value)
-    return f"{value} ({info.show(row.low)}–{info.show(row.high)})" if row.low == row.low else value
+def trial_text(trial: Mapping[str, Any]) -> str:
+    """The score of a trial in percent, or why it has none."""
+    if trial["score"] is not None:
+        return f"{100 * trial['score']:.1f}"
+    return "failed" if trial["error"] else "undefined"
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]], *, words: int = 1) -> str:

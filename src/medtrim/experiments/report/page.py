@@ -22,7 +22,6 @@ from medtrim.evaluation.truth import contradictions_of_table
 from medtrim.evaluation.validation_scores import METRICS
 from medtrim.experiments.execute import EVALUATION
 from medtrim.experiments.report.charts import Plot, learning_curves, loss_curves, sweep_plot
-from medtrim.experiments.report.docs_page import trial_text
 from medtrim.experiments.report.embedding_map import SEVERAL, EmbeddingMap, make_map
 from medtrim.experiments.report.gallery import (
     SIDE,
@@ -32,7 +31,7 @@ from medtrim.experiments.report.gallery import (
     failure_gallery,
     random_gallery,
 )
-from medtrim.experiments.report.markdown import lead
+from medtrim.experiments.report.markdown import lead, trial_text
 from medtrim.experiments.report.mining_facts import MiningFacts, mining_facts
 from medtrim.experiments.report.remarks import budget_words, remarks
 from medtrim.experiments.report.tables import breakdowns, differences, main_tables, more_tables
@@ -173,10 +172,10 @@ def best_rival(results: SuiteResults) -> str:
 
 
 def _embeddings(results: SuiteResults, done: SuiteRun) -> dict[str, Embeddings]:
-    """Method → embeddings of its first finished seed, by study id."""
+    """Method → embeddings of its first finished seed, by study id; with folds those of the first."""
     found: dict[str, Embeddings] = {}
     for run, outcome in done.finished():
-        if run.spec.method not in found:
+        if run.spec.method not in found and not run.fold:
             read = read_embeddings(outcome.job.folder / EVALUATION / EMBEDDINGS)
             found[run.spec.method] = read.select(sorted(read.study_ids))
     return {m: found[m] for m in results.methods}

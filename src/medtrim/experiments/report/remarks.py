@@ -1,4 +1,4 @@
-"""What the figures allow one to say, in words: computed from them, never typed."""
+"""Sentences about the results, computed from the figures."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def remarks(results: SuiteResults) -> tuple[Remark, ...]:
 
 
 def too_small(results: SuiteResults) -> bool:
-    """Whether the corpus cannot carry a conclusion: too few test queries, or intervals too wide."""
+    """Whether the corpus cannot carry a conclusion: too few test queries with a finding, or intervals too wide."""
     half = _median_half_width(results)
     return _queries(results) < FEW_QUERIES or (half is not None and half > WIDE_INTERVAL)
 
@@ -83,9 +83,9 @@ def _size(results: SuiteResults) -> Iterator[Remark]:
     if too_small(results):
         yield Remark(
             "caution",
-            f"This corpus is far too small to compare methods on:"
-            f" {_count(_queries(results), 'abnormal test query', 'abnormal test queries')} in a test split of"
-            f" {_count(corpus['test_patients'], 'patient', 'patients')}.{width}"
+            "This corpus is far too small to compare methods on:"
+            f" {_count(corpus['test'], 'test query', 'test queries')}, {_queries(results):,} of them with a"
+            f" finding, of {_count(corpus['test_patients'], 'patient', 'patients')}.{width}"
             " Read the numbers as a proof that the path works on these data, not as a result.",
         )
     if corpus["train"] < FEW_STUDIES and scratch:

@@ -13,6 +13,15 @@ export function findingWords(mark) {
   return [mark.uncertain ? "possible" : "", ...mark.descriptors.map((d) => d.text), mark.disease].filter(Boolean).join(" ");
 }
 
+/** A calibrated reading: "edema 62 %", with side and severity where the disease is likelier than not. */
+export function readingWords(reading) {
+  if (reading.probability === null) return `${reading.disease}: not validated`;
+  const percent = (p) => `${Math.round(100 * p)} %`;
+  const likeliest = (ends) => Object.entries(ends).sort((a, b) => b[1] - a[1]).slice(0, 1).map(([end, p]) => `${end} ${percent(p)}`);
+  const more = reading.probability >= 0.5 ? [...likeliest(reading.side), ...likeliest(reading.severity)] : [];
+  return `${reading.disease} ${percent(reading.probability)}${more.length ? ` (${more.join(", ")})` : ""}`;
+}
+
 export function drawMarks(hit) {
   if (!hit.read) return [h("span", { className: "mark unread", title: "No finding is recognised in the report. That does not mean that the study is normal." }, "report not read")];
   return [...hit.marks.map(drawMark), ...hit.missing.map((d) => h("span", { className: "mark missing", title: "In the query, not in this report" }, d))];
@@ -63,6 +72,9 @@ function drawHit(hit, rank, actions) {
 /** Draw an answer. `actions`: open(rank), like(hit), page(offset). */
 export function drawAnswer(query, answer, actions) {
   $("notices").replaceChildren(...answer.notices.map((notice) => h("li", {}, notice.text)));
+  const readings = answer.readout ?? [];
+  $("readout").hidden = !readings.length;
+  $("readings").replaceChildren(...readings.map((reading) => h("li", {}, readingWords(reading))));
   const asked = Object.values(answer.chips).some((chips) => chips.length);
   $("mode").textContent = asked ? MODES[answer.mode] : MODES.embedding;
   $("legend").hidden = !answer.hits.length || !asked;

@@ -1,74 +1,119 @@
-"""The docs page "Results", a section a suite: everything in the results file, as Markdown."""
+"""A suite's results as Markdown in this repository's pages: the README's summary, a section of docs/results.md."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from medtrim.evaluation import DIRECTION_NAMES
 from medtrim.experiments.report.markdown import (
     difference,
+    difference_table,
     figures_table,
-    folded,
-    insert_between,
+    lead,
     main_table,
-    summary,
     table,
+    trial_text,
 )
 from medtrim.experiments.results import SuiteResults
 from medtrim.experiments.rows import MAIN_DIRECTIONS, Key, Row
 from medtrim.types.tables import atomic_path
+from research.results import insert_block
 
+SUMMARY_NAME = "results"
+# Metric and direction of the README's columns; with two classifications and the method's name they are eight.
+SUMMARY = (
+    ("disease P@10", "i2t"),
+    ("disease P@10", "t2i"),
+    ("fine P@10", "i2t"),
+    ("conflict-free @R", "i2t"),
+    ("attribute AUC", "i2t"),
+)
 PAGE_HEAD = """# Results
 
-Every section is a suite, made by `medtrim experiment table DIR --docs docs/results.md` from its results file; do
+Every section is a suite, made by `python -m research suite DIR --docs docs/results.md` from its results file; do
 not edit. Details are folded.
 """
+
+
+def summary(results: SuiteResults) -> str:
+    """The README's block: one table of at most eight columns, and in a sentence how ours stands to the others."""
+    held = results.headline
+    keys = [key for metric, d in SUMMARY for key in held if (key.metric, key.direction) == (metric, d)]
+    keys += [key for key in held if key.task != "retrieval"]
+    parts = [lead(results), figures_table(results, keys, intervals=False), verdict_sentence(results)]
+    if results.unseen is not None:
+        parts.append(f"On {results.unseen.facts['corpus']['name']}: {verdict_sentence(results.unseen)}")
+    return "\n\n".join(parts).strip() + "\n"
+
+
+def verdict_sentence(results: SuiteResults) -> str:
+    """On how many figures of the main table ours is better than the best other method, and on which it is not."""
+    rows = results.of("best")
+    if not rows:
+        return ""
+    named = {side: [r.key.full for r in rows if r.verdict == side] for side in ("better", "worse", "open")}
+    parts = [f"better on {len(named['better'])} of {len(rows)} figures"]
+    for side, word in (("worse", "worse on"), ("open", "undecided on")):
+        if named[side]:
+            parts.append(f"{word} {len(named[side])} ({'; '.join(named[side])})")
+    return (
+        f"**{results.label(results.facts['ours'])} against the best other method**, chosen by figure on the same "
+        f"test studies, which favours the other: {', '.join(parts)}; p-values corrected by Holm."
+    )
+
+
+def folded(heading: str, body: str) -> str:
+    """`body` behind a line that opens it."""
+    return f"<details><summary>{heading}</summary>\n\n{body.strip()}\n\n</details>"
 
 
 def docs_section(results: SuiteResults) -> str:
     """A suite's section of the docs page: the summary, then every table behind a line that opens it."""
     facts = results.facts
+    seeds, versions = len(facts["seeds"]), facts["versions"]
     parts = [
         f"## {facts['title']}",
-        made_by(facts["name"], facts["seeds"], facts["versions"]),
+        f"Suite `{facts['name']}`, {seeds} training seed{'s' if seeds > 1 else ''}; MedTrim {versions['medtrim']}, "
+        f"PyTorch {versions['torch']}.",
         summary(results),
         folded("All figures of the main table, with intervals and paired differences", main_table(results)),
         *(folded(heading, body) for heading, body in _details(results)),
     ]
     if facts["failures"]:
         parts.append("Runs that failed:\n\n" + "\n".join(f"* {f['run']}: {f['error']}" for f in facts["failures"]))
-    return "\n\n".join(part.strip() for part in parts)
-
-
-def made_by(name: str, seeds: Sequence[int], versions: Mapping[str, str]) -> str:
-    """Which run the figures are of."""
-    count = f"{len(seeds)} training seed{'s' if len(seeds) > 1 else ''}"
-    return f"Suite `{name}`, {count}; MedTrim {versions['medtrim']}, PyTorch {versions['torch']}."
-
-
-def section_marks(name: str, seeds: int) -> tuple[str, str]:
-    """The lines between which the page holds a suite's section; another number of seeds is another section."""
-    return f"<!-- suite {name}, {seeds} seeds:begin -->", f"<!-- suite {name}, {seeds} seeds:end -->"
+    return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def write_docs_section(results: SuiteResults, path: Path) -> None:
-    """Put the suite's section into the page at `path`, in the place of an older one, or else at its end."""
+    """Put the suite's section into the page at `path`, in the place of an older one, or else at its end.
+
+    Another number of seeds is another section.
+    """
     text = path.read_text(encoding="utf-8") if path.exists() else PAGE_HEAD
-    begin, end = section_marks(results.facts["name"], len(results.facts["seeds"]))
-    if begin not in text:
-        text = f"{text.rstrip()}\n\n{begin}\n{end}\n"
-    text = insert_between(text, docs_section(results), source=str(path), begin=begin, end=end)
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
+    name = f"suite {results.facts['name']}, {len(results.facts['seeds'])} seeds"
+    if f"<!-- {name}:begin -->" not in text:
+        with atomic_path(path) as part:
+            part.write_text(f"{text.rstrip()}\n\n<!-- {name}:begin -->\n<!-- {name}:end -->\n", encoding="utf-8")
+    insert_block(path, name, docs_section(results))
 
 
 def _details(results: SuiteResults) -> Iterator[tuple[str, str]]:
     """Heading and body of every detail."""
-    for part in (_methods, _against_each, _within, _normal, _zero_shot, _breakdown, _sweeps, _search, _effort):
+    for part in (
+        _methods,
+        _against_each,
+        _unseen,
+        _within,
+        _normal,
+        _zero_shot,
+        _breakdown,
+        _sweeps,
+        _search,
+        _effort,
+    ):
         lines = list(part(results))
         heads = [i for i, line in enumerate(lines) if line.startswith("## ")]
         for i, after in zip(heads, [*heads, len(lines)][1:], strict=True):
@@ -96,6 +141,28 @@ def _against_each(results: SuiteResults) -> Iterator[str]:
         for key in results.headline
     ]
     yield table(["figure", *[results.label(m) for m in others]], lines)
+
+
+def _unseen(results: SuiteResults) -> Iterator[str]:
+    unseen = results.unseen
+    if unseen is None:
+        return
+    corpus = unseen.facts["corpus"]
+    yield "## On phantoms of another generator"
+    yield (
+        f"The same models on {corpus['name']}, {corpus['test_normal']:,} of {corpus['test']:,} studies normal, "
+        "drawn with other prevalences, anatomy, texture, film and wording than those they were trained on. From "
+        f"{100 * corpus['diseases_read_back']:.1f} % of their reports the recogniser reads the drawn diseases."
+    )
+    for direction in MAIN_DIRECTIONS:
+        yield f"**{DIRECTION_NAMES[direction][0].upper()}{DIRECTION_NAMES[direction][1:]}**"
+        yield figures_table(unseen, [key for key in unseen.headline if key.direction == direction])
+    zero_shot = [key for key in unseen.headline if key.task == "zero-shot"]
+    if zero_shot:
+        yield figures_table(unseen, zero_shot)
+    yield verdict_sentence(unseen)
+    if unseen.of("best"):
+        yield difference_table(unseen)
 
 
 def _within(results: SuiteResults) -> Iterator[str]:
@@ -218,13 +285,6 @@ def _search(results: SuiteResults) -> Iterator[str]:
         for t in sorted(search, key=lambda t: (results.facts["order"].index(t["method"]), t["trial"]))
     ]
     yield table(["method", "trial", "score", ""], lines, words=2)
-
-
-def trial_text(trial: Mapping[str, Any]) -> str:
-    """The score of a trial in percent, or why it has none."""
-    if trial["score"] is not None:
-        return f"{100 * trial['score']:.1f}"
-    return "failed" if trial["error"] else "undefined"
 
 
 def _effort(results: SuiteResults) -> Iterator[str]:
