@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ from medtrim.types import Provenance
 
 STUDIES = 40
 VIEWER = "https://pacs.example/viewer?study={study_id}"
+PATIENCE = 30_000  # ms, for whatever the page is waited for: a busy machine is no fault of the page
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def page(chromium: Browser, address: str) -> Iterator[Page]:
     """A fresh page; whatever it says on the console, loads from elsewhere or fails to run is an error."""
     with chromium.new_context(viewport={"width": 1440, "height": 900}) as context:
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE)
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
@@ -95,11 +97,27 @@ def page(chromium: Browser, address: str) -> Iterator[Page]:
         assert [fault for fault in faults if "Failed to load resource" not in fault] == []
 
 
+@contextmanager
+def answered(page: Page) -> Iterator[None]:
+    """What is done inside asks the server; after it the answer is drawn, so that the page can be read at once.
+
+    The page is busy from before its request until after it has drawn the answer.
+    """
+    with page.expect_response("**/api/search"):
+        yield
+    expect(page.locator("body")).not_to_have_class(re.compile(r"\bbusy\b"))
+
+
 def ask(page: Page, words: str) -> None:
-    page.fill("#text", words)
-    page.keyboard.press("Enter")
-    expect(page.locator("body")).not_to_have_class("busy")
-    expect(page.locator("#status")).not_to_have_text("Searching …")
+    with answered(page):
+        page.fill("#text", words)
+        page.keyboard.press("Enter")
+
+
+def show(page: Page, film: Path) -> None:
+    """Search by a film."""
+    with answered(page):
+        page.set_input_files("#file", film)
 
 
 def hits(page: Page) -> list[str]:
@@ -147,7 +165,7 @@ def test_by_words(page: Page) -> None:
 
 def test_by_image_and_with_words(page: Page, archive: Path) -> None:
     study, path = sorted(films(archive).items())[7]
-    page.set_input_files("#file", path)
+    show(page, path)
     expect(page.locator("#hits > li").first).to_have_attribute("data-study", study)
     expect(page.locator("#preview-image")).to_be_visible()
     expect(page.locator("#picked")).to_contain_text("96 × 96 px")
@@ -170,7 +188,7 @@ def test_by_image_and_with_words(page: Page, archive: Path) -> None:
 
 
 def test_what_the_model_reads_is_shown_where_it_is_calibrated(page: Page, archive: Path) -> None:
-    page.set_input_files("#file", sorted(films(archive).values())[7])
+    show(page, sorted(films(archive).values())[7])
     expect(page.locator("#hits > li").first).to_be_visible()
     expect(page.locator("#readout")).to_be_hidden()  # this index is not
     words = [
@@ -201,7 +219,7 @@ def test_the_readout_of_a_calibrated_index_is_seen_with_what_is_not_validated(
     ):
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{port}/")
-        page.set_input_files("#file", sorted(films(archive).values())[7])
+        show(page, sorted(films(archive).values())[7])
         expect(page.locator("#readout")).to_be_visible()
         page.click("#readout summary")
         shown = page.locator("#readout").inner_text()
@@ -216,7 +234,7 @@ def test_a_dropped_dicom_is_seen_and_finds_the_study_that_it_came_from(
     page: Page, archive: Path, tmp_path: Path
 ) -> None:
     study, path = sorted(films(archive).items())[3]
-    page.set_input_files("#file", save_dicom(load_image(path), tmp_path / "film.dcm"))
+    show(page, save_dicom(load_image(path), tmp_path / "film.dcm"))
     expect(page.locator("#hits > li").first).to_have_attribute("data-study", study)
     assert page.locator("#preview-image").evaluate("image => image.naturalWidth") == 96
 
@@ -227,7 +245,8 @@ def test_chips_can_be_negated_switched_edited_removed_and_added(page: Page) -> N
     labels = page.locator(".chip .label")
     expect(labels).to_have_text(["pleural effusion", "cardiomegaly"])
 
-    page.get_by_role("button", name="Not “pleural effusion”").click()
+    with answered(page):
+        page.get_by_role("button", name="Not “pleural effusion”").click()
     expect(page.locator("#text")).to_have_value("no pleural effusion, no cardiomegaly")
     expect(page.locator(".chip.must_not")).to_have_count(2)
     expect(page.locator("#status")).to_contain_text("no pleural effusion")
@@ -271,13 +290,15 @@ def test_words_that_are_typed_survive_a_change_of_options(page: Page) -> None:
 
 
 def test_by_id_and_more_like_this(page: Page) -> None:
-    page.fill("#study", "phantom-000005")
-    page.keyboard.press("Enter")
+    with answered(page):
+        page.fill("#study", "phantom-000005")
+        page.keyboard.press("Enter")
     expect(page.locator("#status")).to_contain_text("study phantom-000005")
     assert "phantom-000005" not in hits(page)
     expect(page.locator("#study-picture")).to_be_visible()
     other = hits(page)[0]
-    page.locator("#hits > li").first.get_by_role("button", name="More like this").click()
+    with answered(page):
+        page.locator("#hits > li").first.get_by_role("button", name="More like this").click()
     expect(page.locator("#status")).to_contain_text(f"study {other}")
     assert page.input_value("#study") == other
     assert page.evaluate("document.activeElement.id") == "results-title"
@@ -286,14 +307,16 @@ def test_by_id_and_more_like_this(page: Page) -> None:
 def test_paging_one_hit_a_patient_and_mode(page: Page) -> None:
     ask(page, "pleural effusion")
     first = hits(page)
-    page.get_by_role("button", name="Next").click()
+    with answered(page):
+        page.get_by_role("button", name="Next").click()
     expect(page.locator("#paging")).to_contain_text("Hits 13 to 24")
     assert not set(hits(page)) & set(first)
-    page.locator("#options").get_by_label("Rank by").select_option("embedding")
+    with answered(page):
+        page.locator("#options").get_by_label("Rank by").select_option("embedding")
     expect(page.locator("#mode")).to_have_text("Ranked by similarity alone.")
     expect(page.locator("#paging")).to_contain_text("Hits 1 to 12")
-    page.get_by_label("one hit a patient").check()
-    expect(page.locator("#status")).not_to_have_text("Searching …")
+    with answered(page):
+        page.get_by_label("one hit a patient").check()
     assert "patients=1" in page.url
 
 
@@ -301,9 +324,9 @@ def test_filters(page: Page) -> None:
     ask(page, "pleural effusion")
     expect(page.locator("#hits .facts").first).to_contain_text("patient")
     page.click("#filters-title")
-    page.locator("#filters").get_by_label("View").select_option("AP")
+    with answered(page):
+        page.locator("#filters").get_by_label("View").select_option("AP")
     expect(page.locator("#filters-title")).to_have_text("Filters (1)")
-    expect(page.locator("#status")).not_to_have_text("Searching …")
     assert all("AP" in facts for facts in page.locator("#hits .facts").all_inner_texts())
     page.reload()
     expect(page.locator("#filters-title")).to_have_text("Filters (1)")
@@ -313,11 +336,11 @@ def test_filters(page: Page) -> None:
 def test_filters_of_dates_and_columns(page: Page) -> None:
     ask(page, "pleural effusion")
     page.click("#filters-title")
-    page.locator("#filters").get_by_label("site").select_option("A")
+    with answered(page):
+        page.locator("#filters").get_by_label("site").select_option("A")
     expect(page.locator("#filters-title")).to_have_text("Filters (1)")
     expect(page.locator("#hits .facts").filter(has_text="site B")).to_have_count(0)
-    expect(page.locator("#hits > li").first).to_be_visible()
-    with page.expect_request("**/api/search") as sent:
+    with answered(page), page.expect_request("**/api/search") as sent:
         page.locator("#filters").get_by_label("From").fill("2024-01-20")
         page.keyboard.press("Enter")
     assert sent.value.post_data_json["since"] == "2024-01-20"
@@ -329,7 +352,7 @@ def test_filters_of_dates_and_columns(page: Page) -> None:
 
 
 def test_viewer(page: Page, archive: Path) -> None:
-    page.set_input_files("#file", sorted(films(archive).values())[7])
+    show(page, sorted(films(archive).values())[7])
     expect(page.locator("#hits > li").first).to_be_visible()
     page.locator(".picture").nth(1).click()
     viewer = page.locator("#viewer")
@@ -406,8 +429,9 @@ def test_a_cell_that_a_spreadsheet_would_run_is_defused(page: Page) -> None:
 
 
 def test_errors_are_said_in_words(page: Page, tmp_path: Path) -> None:
-    page.fill("#study", "nowhere")
-    page.keyboard.press("Enter")
+    with answered(page):
+        page.fill("#study", "nowhere")
+        page.keyboard.press("Enter")
     expect(page.locator("#status")).to_have_text("That did not work: study 'nowhere' is not in the index.")
     expect(page.locator("#status")).to_have_class("error")
     expect(page.locator("#found")).to_be_hidden()
@@ -416,7 +440,8 @@ def test_errors_are_said_in_words(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#status")).to_contain_text("notes.txt cannot be used: file is no image in a known format")
     page.route("**/api/search", lambda route: route.abort())
     page.fill("#study", "")
-    ask(page, "edema")
+    page.fill("#text", "edema")
+    page.keyboard.press("Enter")
     expect(page.locator("#status")).to_contain_text("the server does not answer")
 
 
@@ -448,30 +473,33 @@ def empty_answer(route: Any) -> None:
 def test_back_and_forward(page: Page) -> None:
     ask(page, "pleural effusion")
     first = hits(page)
-    page.get_by_role("button", name="Not “pleural effusion”").click()
+    with answered(page):
+        page.get_by_role("button", name="Not “pleural effusion”").click()
     expect(page.locator("#text")).to_have_value("no pleural effusion")
     expect(page.locator("#status")).to_contain_text("“no pleural effusion”")
     second = hits(page)
     assert second != first
-    page.go_back()
+    with answered(page):
+        page.go_back()
     expect(page.locator("#text")).to_have_value("pleural effusion")
-    expect(page.locator(f'#hits > li[data-study="{first[0]}"]')).to_be_visible()
     assert hits(page) == first
-    page.go_forward()
+    with answered(page):
+        page.go_forward()
     expect(page.locator("#text")).to_have_value("no pleural effusion")
     expect(page.locator("#status")).to_contain_text("“no pleural effusion”")
     assert hits(page) == second
-    page.reload()
-    expect(page.locator("#hits > li").first).to_be_visible()
+    with answered(page):
+        page.reload()
     assert hits(page) == second
-    page.go_back()
+    with answered(page):
+        page.go_back()
     page.go_back()
     expect(page.locator("#found")).to_be_hidden()
     expect(page.locator("#text")).to_have_value("")
 
 
 def test_an_xray_is_never_in_the_address(page: Page, archive: Path) -> None:
-    page.set_input_files("#file", sorted(films(archive).values())[0])
+    show(page, sorted(films(archive).values())[0])
     expect(page.locator("#hits > li").first).to_be_visible()
     assert page.url.endswith("#picture=1")
     page.goto(page.url.replace("#", "?again#"))
