@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
 # Consoles take their width when they are made, that is when the first test imports the command line.
@@ -23,8 +23,10 @@ os.environ["COLUMNS"] = "300"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-settings.register_profile("repeatable", derandomize=True, deadline=None)
-settings.register_profile("thorough", max_examples=3000, deadline=None, print_blob=True)
+# A busy machine is no fault of a test: how fast examples are drawn is not judged.
+NO_HURRY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("repeatable", derandomize=True, **NO_HURRY)
+settings.register_profile("thorough", max_examples=3000, print_blob=True, **NO_HURRY)
 settings.load_profile("repeatable")
 
 

@@ -81,7 +81,8 @@ def test_workers_of_a_killed_annotation_end_and_its_partial_output_goes_with_the
             workers = [p for p in psutil.Process(run.pid).children() if "spawn_main" in " ".join(p.cmdline())]
             time.sleep(0.05)
         while not list(tmp_path.glob(".a.parquet.*.part")):
-            time.sleep(0.05)
+            assert run.poll() is None
+            time.sleep(0.01)
         run.send_signal(signal.SIGKILL)
     _, living = psutil.wait_procs(workers, timeout=100)
     assert not living

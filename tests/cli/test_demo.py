@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     folder = tmp_path_factory.mktemp("demo") / "[red]out"  # what a terminal would take for markup
 
     def run_first_apart(jobs: Sequence[Job], *, watch: Callable[[Snapshot], None], **options: Any) -> list[Outcome]:
-        first = run_jobs(jobs[:1], watch=watch, **options)
+        first = run_jobs(jobs[:1], watch=watch, poll=0.02, **options)  # often enough to see each stage
         for job in jobs[1:]:
             watch(Snapshot(1, 0, len(jobs), (Running(job, 0, "training"),)))
         return first + run_here(jobs[1:])

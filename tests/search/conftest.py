@@ -101,7 +101,7 @@ def serve(app: App) -> Iterator[int]:
         yield bound.getsockname()[1]
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(120)
     assert not thread.is_alive()
 
 

@@ -111,10 +111,15 @@ def balanced(ports: list[int]) -> Iterator[int]:
         while data := await reader.read(65536):
             writer.write(data)
         writer.close()
+        await writer.wait_closed()
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", next(turn))
         await asyncio.gather(copy(reader, back), copy(there, writer))
+
+    async def end() -> None:
+        server.close()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
     server = loop.run_until_complete(asyncio.start_server(pass_on, "127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_forever)
@@ -123,9 +128,8 @@ def balanced(ports: list[int]) -> Iterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        server.close()
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        thread.join()
+        loop.run_until_complete(end())
         loop.close()
 
 

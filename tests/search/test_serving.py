@@ -26,6 +26,7 @@ from medtrim.search.admission import Admission, Limits
 from medtrim.search.guard import Guard
 from medtrim.search.serving import bind
 
+PATIENCE = 120  # s, for what has to come: a busy machine is no fault of the server
 ASK = b"GET /api/about HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
@@ -59,19 +60,19 @@ def serve() -> Iterator[int]:
         yield bound.getsockname()[1]
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=10)
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
 
 
 def answer_on(client: socket.socket, content: bytes = ASK) -> bytes:
     """Everything that is answered until the server ends the connection or its first answer is complete."""
-    client.sendall(content)
     received = b""
-    with suppress(ConnectionResetError):  # how a close looks where bytes were left unread
+    with suppress(BrokenPipeError, ConnectionResetError):  # how a close looks where bytes were left unread
+        client.sendall(content)
         while b'{"' not in received and (part := client.recv(65536)):
             received += part
     return received
@@ -84,7 +85,7 @@ def ask(port: int, content: bytes = ASK) -> bytes:
 
 
 def is_closed(client: socket.socket) -> bool:
-    """Whether the server ends the connection within ten seconds."""
+    """Whether the server ends the connection."""
     try:
         while client.recv(65536):
             pass
@@ -203,7 +204,7 @@ def test_sigterm_ends_the_server_though_an_upload_stalls() -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         port = int(process.stdout.readline())
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as ready:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE) as ready:
             assert json.load(ready) == {"ok": True}
         with closing(connect(port)) as stalled, closing(connect(port)) as half, closing(connect(port)) as busy:
             stalled.sendall(b"POST /api/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\npatient 4711")
@@ -212,7 +213,7 @@ def test_sigterm_ends_the_server_though_an_upload_stalls() -> None:
             assert process.stdout.readline() == "slow\n"
             process.send_signal(signal.SIGTERM)
             assert busy.recv(65536).startswith(b"HTTP/1.1 200")  # what was being answered is answered
-            process.wait(timeout=60)
+            process.wait(PATIENCE)
         said = process.stderr.read()
         assert not re.search("4711|Traceback", said), said
 
@@ -226,7 +227,7 @@ def test_answers_do_not_wait_for_their_first_packet(monkeypatch: pytest.MonkeyPa
         seen.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     monkeypatch.setattr(serving.Connection, "connection_made", watched)
-    with serve() as port, socket.create_connection(("127.0.0.1", port)) as client:
+    with serve() as port, connect(port) as client:
         client.sendall(ASK)
         assert client.recv(1000).startswith(b"HTTP/1.1 200")
     assert seen == [1]
