@@ -83,7 +83,7 @@ def address(archive: Path, serving_thread: Callable[..., AbstractContextManager[
 
 @contextmanager
 def opened(chromium: Browser, address: str) -> Iterator[Page]:
-    """A fresh page that knows its index; what it says on the console, loads from elsewhere or fails to run is an error.
+    """A fresh page that knows its index; what it says on the console, loads from elsewhere or fails is an error.
 
     Nothing fades in or out: a text that is half faded has too little contrast.
     """
