@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import runpy
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medtrim.cli import console, main
-from medtrim.types import Annotation, Finding, Provenance, Study
+from medtrim.types import Annotation, Finding, Provenance, Study, medtrim_version
 from medtrim.types.tables import annotations_to_table, studies_to_table, write_table
 
 
@@ -45,6 +46,14 @@ def folder(tmp_path) -> Path:
     (tmp_path / "studies.csv").write_text("study_id,patient_id,findings\ns0,p0,Mild edema.\ns1,p1,Clear.\n")
     (tmp_path / "o.yaml").write_text("{}\n")
     return tmp_path
+
+
+def test_the_package_runs_as_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["medtrim", "--version"])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_module("medtrim", run_name="__main__")
+    assert not exit_.value.code
+    assert capsys.readouterr().out == f"medtrim {medtrim_version()}\n"
 
 
 @pytest.mark.parametrize("name", ["[/x].csv", "[abc].csv", "[red]"])
