@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from medtrim.entities import caption
 from medtrim.errors import ConfigError, TableError
+from medtrim.models import load_checkpoint, save_checkpoint
+from medtrim.search.encoder import QueryEncoder
 from medtrim.search.index import build_index
+from medtrim.search.query import Query
+from medtrim.search.searcher import Searcher
 from medtrim.search.store import StudyIndex
-from medtrim.types import Annotation, Study
+from medtrim.types import Annotation, Finding, Provenance, Study
 
 Corpus = tuple[Path, list[Study], list[Annotation]]
 
@@ -23,6 +28,33 @@ def test_an_index_holds_every_study_and_its_own_model(index_folder: Path, corpus
     assert study.findings[0].adjectives == ("mild",)
     assert (index.thumbnail(study.row) or b"").startswith(b"\xff\xd8")
     assert index.thumbnail(999) is None
+
+
+def test_a_model_that_reads_findings_takes_them_from_the_annotations(
+    corpus: Corpus, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, studies, annotations = corpus
+    bundle = load_checkpoint(checkpoint)
+    bundle.model.config.reads = "findings"
+    model = save_checkpoint(bundle, tmp_path / "model", Provenance("checkpoint"))
+    silent = [replace(studies[0], findings="Efusión pleural."), *studies[1:]]
+    known = [Annotation("s0", (), read=False), *annotations[1:]]
+    monkeypatch.setattr(caption, "_default", lambda: pytest.fail("reports are recognised a second time"))
+    build_index(model, silent, known, tmp_path / "index", root=root, copy_model=False, thumbnail=0)
+    index, encoder = StudyIndex(tmp_path / "index"), QueryEncoder(load_checkpoint(model))
+
+    def words_of(study_id: str) -> list[float]:
+        return index.vector(study_id, "text").tolist()
+
+    said = ["Efusión pleural. See above.", "small right pleural effusion", "no finding", "mild edema"]
+    for study_id, vector in zip(("s0", "s1", "s2", "s'4"), encoder.texts(said), strict=True):
+        assert words_of(study_id) == pytest.approx(vector, abs=1e-5)
+
+    # The words of a query are read by the index's ontology, not by the default one.
+    foreign = Finding("pleural effusion", "present", ("small",), ("right",))
+    searcher = Searcher(index, encoder, lambda text: (foreign,) if "derecha" in text else ())
+    found = searcher.search(Query("pequeña efusión derecha", against="text", mode="embedding", k=1)).hits
+    assert (found[0].study.study_id, found[0].similarity) == ("s1", pytest.approx(1, abs=1e-5))
 
 
 def test_unreadable_images_are_rejected_and_the_rest_indexed(

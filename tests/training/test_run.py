@@ -47,10 +47,11 @@ def test_a_checkpoint_remembers_that_its_texts_are_findings(recipe, objective):
     assert bundle.reads == "findings"
     assert "heart" not in bundle.tokenizer.get_vocab(), "the reports' own words are not learned"
     encoder = QueryEncoder(bundle)
-    one, two, other = encoder.texts(["A left effusion is seen.", "left pleural effusion", "Right pneumothorax."])
-    assert (one == two).all()
-    assert (one != other).any()
-    assert not encoder.is_cut("A left effusion is seen. " * 40)
+    texts = ["A left effusion is seen. " * 40, "left pleural effusion", "Right pneumothorax."]
+    one, two, other = map(encoder.as_read, texts)
+    assert one == two != other
+    assert encoder.is_cut(texts[0])
+    assert not encoder.is_cut(one)
 
 
 def test_the_number_of_threads_is_what_it_was_before(recipe):

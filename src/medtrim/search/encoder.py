@@ -11,15 +11,20 @@ from numpy.typing import NDArray
 
 from medtrim.data import fit_square
 from medtrim.entities import texts_to_read
+from medtrim.entities.caption import caption
 from medtrim.errors import RecordError
 from medtrim.models import EncoderBundle, encode_images, encode_texts, to_pixel_values
+from medtrim.types import Finding
 
 KEPT_TEXTS = 1000
 Vectors = NDArray[np.float32]
 
 
 class QueryEncoder:
-    """Turns pictures and texts into the space of the index; meant for one caller at a time."""
+    """Turns pictures and texts into the space of the index; meant for one caller at a time.
+
+    `text`, `texts` and `is_cut` take texts `as_read`.
+    """
 
     def __init__(self, bundle: EncoderBundle, *, device: str = "cpu") -> None:
         self.bundle = bundle
@@ -69,22 +74,28 @@ class QueryEncoder:
         self._kept.move_to_end(text)
         return vector
 
+    def as_read(self, text: str, findings: Sequence[Finding] | None = None) -> str:
+        """`text` as the model's text side takes it: as it is, or as a caption where the model reads findings.
+
+        Args:
+            findings: what is recognised in it; None: not known yet, the default ontology reads it.
+        """
+        if findings is not None and self.bundle.reads == "findings":
+            return caption(findings)
+        return texts_to_read([text], self.bundle.reads)[0]
+
     def is_cut(self, text: str) -> bool:
         """Whether `text` has more tokens than the model reads."""
-        (text,) = self._read([text])
         return len(self.bundle.tokenizer(text, verbose=False)["input_ids"]) > self.bundle.max_tokens
 
-    def _read(self, texts: Sequence[str]) -> list[str]:
-        return texts_to_read(texts, self.bundle.reads)
-
-    def texts(self, reports: Sequence[str]) -> Vectors:
+    def texts(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors [N D] of texts, cut at the model's longest token sequence.
 
         Raises:
             RecordError: the model gives a text no finite vector.
         """
         tokens = self.bundle.tokenizer(
-            self._read(reports),
+            list(texts),
             padding=True,
             truncation=True,
             max_length=self.bundle.max_tokens,

@@ -198,7 +198,7 @@ class StudyRows:
         """A vector for each row's report. Without a report the image's stands in, and `text_row` keeps it out."""
         written = [study for study, _ in kept if study.report]
         vectors = iter(
-            self.encoder.texts([findings_first(s, known[s.study_id], self.encoder) for s in written])
+            self.encoder.texts([report_as_read(s, known[s.study_id], self.encoder) for s in written])
             if written
             else ()
         )
@@ -297,10 +297,10 @@ def count_rows(table: pa.Table, columns: Sequence[str]) -> RowCounts:
     return found
 
 
-def findings_first(study: Study, annotation: Annotation, encoder: QueryEncoder) -> str:
-    """The report as the encoder reads it; where it is too long, sentences that report a finding come first."""
-    report = study.report
-    if not encoder.is_cut(report):
+def report_as_read(study: Study, annotation: Annotation, encoder: QueryEncoder) -> str:
+    """The report as the encoder takes it; of one that is too long, sentences that report a finding come first."""
+    report = encoder.as_read(study.report, annotation.findings) if annotation.read else study.report
+    if report != study.report or not encoder.is_cut(report):
         return report
     sections = {"findings": study.findings, "impression": study.impression}
     spans = [

@@ -122,7 +122,8 @@ def questions(config: PromptConfig) -> Iterator[tuple[str, PromptPair, str]]:
 
 def direction(pair: PromptPair, encoder: QueryEncoder) -> Vectors:
     """The vector [D] whose product with a picture's is cos(picture, affirming) - cos(picture, denying)."""
-    ends = [unit(encoder.texts(texts).mean(axis=0, keepdims=True))[0] for texts in (pair.positive, pair.negative)]
+    sides = ([encoder.as_read(text) for text in texts] for texts in (pair.positive, pair.negative))
+    ends = [unit(encoder.texts(texts).mean(axis=0, keepdims=True))[0] for texts in sides]
     return np.asarray(ends[0] - ends[1], dtype=np.float32)
 
 

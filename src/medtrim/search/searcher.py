@@ -326,9 +326,11 @@ class Searcher:
         if picture is not None and not query.text.strip():
             return picture, False
         with self._lock:
-            text, cut = query.text, self.encoder.is_cut(query.text)
-            if cut:
-                spans = [("", m.start) for f in self.recognize(text) for m in f.mentions if m.role == "disease"]
+            findings = self.recognize(query.text)
+            text = self.encoder.as_read(query.text, findings or None)
+            cut = self.encoder.is_cut(text)
+            if cut and text == query.text:
+                spans = [("", m.start) for f in findings for m in f.mentions if m.role == "disease"]
                 text = " ".join(arrange({"": text}, spans))
             words: Vector = self.encoder.text(text)
         if picture is None:
