@@ -11,12 +11,13 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from medtrim.errors import ConfigError, TableError
 from medtrim.search import index as writing
-from medtrim.search import store
+from medtrim.search import ingest, store
 from medtrim.search.encoder import QueryEncoder
 from medtrim.search.index import add_studies, build_index, check_model, compact_index, delete_studies
 from medtrim.search.ingest import count_rows
@@ -73,6 +74,26 @@ def test_studies_are_added_once_changed_and_deleted(index: Path, corpus: Corpus)
     assert delete_studies(index, ["s0", "s3"]).removed == 2
     assert ids(index) == ["s1", "s2"]
     counted(index)
+
+
+def test_nothing_is_published_but_what_is_new(index: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, studies, annotations = corpus
+    monkeypatch.setattr(ingest, "BATCH", 2)
+    monkeypatch.setattr(writing, "BATCHES", 1)
+    published, publish = [], writing.publish
+
+    def counting(folder: Path, facts: dict[str, Any], table: Any) -> None:
+        published.append(facts["studies"])
+        publish(folder, facts, table)
+
+    monkeypatch.setattr(writing, "publish", counting)
+    blind = [replace(studies[0], study_id=name, images=()) for name in ("b0", "b1")]
+    known = [*annotations, *(Annotation(s.study_id) for s in blind)]
+    add_studies(index, [*studies, *blind], known, root=root)
+    assert published == [4, 6]
+    mark = StudyIndex(index).mark
+    again = add_studies(index, [*studies, *blind], known, root=root)
+    assert (again.studies, len(again.rejects), StudyIndex(index).mark) == (0, 2, mark)
 
 
 def test_compacting_removes_the_deleted_from_the_disk(index: Path, corpus: Corpus) -> None:

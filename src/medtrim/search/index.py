@@ -202,12 +202,14 @@ def add_studies(
         rows = _rows(facts, encoder, by_id, Path(root))
         added = removed = 0
         for ids, new in _batches(rows, wanted, engine, workers, progress):
+            if added:
+                publish(index, facts, table)
             removed += _remove(facts, table, [i for i in ids if i in known])
             append_rows(facts, table, new, next_row=rows.next_row)
             added += len(ids)
+        if added:
+            finish(facts, table)
             publish(index, facts, table)
-        finish(facts, table)
-        publish(index, facts, table)
         present = len(studies) - len(wanted)
         return IndexBuild(index, added, tuple(rows.rejects), present, removed, facts["ann"])
 
