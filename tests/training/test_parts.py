@@ -220,6 +220,18 @@ def test_the_scale_starts_at_the_temperature_asked_for_or_where_a_checkpoint_lef
         assert again.bundle.model.logit_scale.exp().item() == pytest.approx(scale)
 
 
+def test_a_model_goes_on_reading_what_it_read_unless_the_recipe_says_otherwise(recipe, tmp_path):
+    assert recipe().model.reads == "report"
+    run = prepare_run(recipe({"model": {"reads": "findings"}}))
+    folder = str(save_checkpoint(run.bundle, tmp_path / "model", Provenance(kind="checkpoint")))
+    tokens = {}
+    for named in (None, "findings", "report"):
+        again = prepare_run(recipe({"model": {"checkpoint": folder, "reads": named}}))
+        assert again.bundle.reads == (named or "findings")
+        tokens[named] = again.dataset.tokens.lengths.tolist()
+    assert tokens[None] == tokens["findings"] != tokens["report"]
+
+
 def test_words_look_at_a_map_of_at_least_four_by_four(recipe):
     run = prepare_run(recipe({"objective": {"name": "gloria", "options": {}}}))
     size = run.bundle.image_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -68,7 +69,8 @@ class ModelSection(Section):
         activation_checkpointing: trade a second forward pass for memory.
         reads: what the text side takes: the `report`, or the `findings` that OBER reads in it, as a caption in
             canonical words (`medtrim.entities.captions_of`), which does not depend on a hospital's wording. The
-            checkpoint remembers it for evaluation and search.
+            checkpoint remembers it for evaluation, search and whoever goes on from it: with `checkpoint` None, the
+            default, is what that reads; without, the report.
     """
 
     preset: Literal["tiny", "paper"] = "tiny"
@@ -87,7 +89,14 @@ class ModelSection(Section):
     frozen: bool = False
     standardise: bool = False
     activation_checkpointing: bool = False
-    reads: Literal["report", "findings"] = "report"
+    reads: Literal["report", "findings"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _new_models_read_reports(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and not values.get("checkpoint") and values.get("reads") is None:
+            return {**values, "reads": "report"}
+        return values
 
     def overrides(self) -> dict[str, Any]:
         """The preset's keys that this section replaces."""

@@ -88,7 +88,8 @@ def prepare_run(
         config, image_size=image_size, build_cache=rank.index == 0, tables=tables, progress=progress
     )
     plan = build_plan(corpus, config)
-    reports = _column_to_read(corpus.studies.reports(), config.model.reads)
+    reads = config.model.reads or (start.reads if start else "report")
+    reports = _column_to_read(corpus.studies.reports(), reads)
     bundle = start or build_dual_encoder(model_config(config), texts=reports, seed=config.seed)
     classes = None if corpus.encoded is None else len(corpus.encoded.config.diseases)
     with _seeded(config.seed):
@@ -117,7 +118,7 @@ def prepare_run(
     if config.model.activation_checkpointing:
         checkpoint_activations(bundle)
     _remember_preparation(bundle, corpus)
-    bundle.model.config.reads = config.model.reads  # written to config.json and read back
+    bundle.model.config.reads = reads  # written to config.json and read back
     knowledge = corpus_knowledge(
         objective,
         corpus.encoded,
