@@ -24,7 +24,7 @@ from medtrim.search.filters import (
     facets,
     has_finding,
 )
-from medtrim.search.resident import Comparison, ResidentArchive, decode_finding, encode_finding
+from medtrim.search.resident import Comparison, ResidentArchive, decode_finding, encode_finding, largest
 from medtrim.types import DEFAULT_CONTRADICTIONS, NO_FINDING, Finding
 
 COUNT, WIDTH = 60, 8
@@ -147,6 +147,20 @@ def test_the_nearest_rows_are_those_of_a_plain_sort(
                 np.testing.assert_allclose(similarities, expected, atol=1e-6 if kind == torch.float32 else 1e-3)
                 assert len(set(places.tolist())) == len(expected)
                 np.testing.assert_allclose(VECTORS[places] @ query, similarities, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 6000, 10_112, 10_113])
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_largest_are_those_of_a_plain_sort(size: int, ties: bool) -> None:
+    generator = torch.Generator().manual_seed(size)
+    values = torch.randn(size, generator=generator)
+    values = values.round() if ties else values
+    if size:
+        values[-1] = 9  # beyond the last whole block
+    for count in {0, 1, min(11, size), min(40, size)} & {*range(size + 1)}:
+        found = largest(values, count)
+        assert len(set(found.tolist())) == count
+        assert sorted(values[found].tolist()) == values.sort().values[size - count :].tolist()
 
 
 def test_no_row_may_fulfil_the_conditions() -> None:
