@@ -19,11 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
+from medtrim.mining.encoding import encode_studies
 from medtrim.mining.pool import mine_pools
 from medtrim.mining.pool_config import PoolConfig
-from medtrim.mining.reading import encode_table
 from medtrim.training.inputs import TripletIndex
 from medtrim.training.triplet_batches import TripletPlan
+from medtrim.types.annotation_table import AnnotationTable
 from mining_corpora import real_annotations, resample
 
 LOOKED_AT = 500  # batches, evenly over the epoch, whose triplets are counted
@@ -86,7 +87,7 @@ class PlainGreedy:
 
 def mine(annotations: list, studies: int, most: int) -> np.ndarray:
     """About `most` triplets over so many studies."""
-    encoded = encode_table(resample(annotations, studies, normal=None, seed=0))
+    encoded = encode_studies(AnnotationTable(resample(annotations, studies, normal=None, seed=0)))
     pool = PoolConfig(iterations=-(-most // 32))
     return mine_pools(encoded, pool, np.random.default_rng(0)).indices.astype(np.int64)
 

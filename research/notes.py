@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 import medtrim
 from medtrim.errors import TableError
-from medtrim.mining.reading import encode_table
+from medtrim.mining.encoding import encode_studies
 from medtrim.training.concepts import Concept, ConceptTable, concept_table
 from medtrim.types import Provenance, Study
+from medtrim.types.annotation_table import AnnotationTable
 from medtrim.types.tables import studies_to_table, write_table
 from research.films import ZONES
 from research.prompts import direction
@@ -95,7 +96,7 @@ def read_noted_films(folder: Path) -> NotedFilms:
     if not kept:
         raise TableError(f"{path}: no frontal film has a note in the column text of which OBER reads something")
     annotations = _numbered(read)
-    encoded = encode_table(annotations)
+    encoded = encode_studies(AnnotationTable(annotations))
     table = concept_table(encoded)
     of_note = encoded.inverse[encoded.index_of([str(row) for row in range(len(kept))])]
     return NotedFilms(

@@ -1,4 +1,4 @@
-"""Encoding from Arrow equals encoding from records; tables that cannot be mined say why."""
+"""Tables encode like records; those that cannot be mined say why."""
 
 from __future__ import annotations
 
@@ -9,22 +9,11 @@ import pytest
 
 from medtrim.errors import ConfigError, TableError
 from medtrim.mining import coded
-from medtrim.mining.reading import encode_coded, encode_table, read_encoded, read_patients
+from medtrim.mining.reading import encode_coded, read_encoded, read_patients
 from medtrim.mining.similarity import ScoreConfig, encode_studies, score_matrix
 from medtrim.types import DEFAULT_CONTRADICTIONS, Annotation, Finding, OntologyRef, Provenance, Study
-from medtrim.types.tables import annotations_to_table, studies_to_table, write_table
-
-
-@pytest.mark.parametrize(
-    "config", [ScoreConfig(), ScoreConfig(diseases=("edema", "fracture"), assertions=("present",))]
-)
-def test_arrow_and_records_encode_alike(drawn, config):
-    corpus = drawn(150)
-    ours, theirs = encode_table(annotations_to_table(corpus), config), encode_studies(corpus, config)
-    assert ours.study_ids == theirs.study_ids
-    np.testing.assert_array_equal(ours.inverse, theirs.inverse)
-    np.testing.assert_array_equal(ours.is_normal, theirs.is_normal)
-    np.testing.assert_array_equal(score_matrix(ours), score_matrix(theirs))
+from medtrim.types.annotation_table import AnnotationTable
+from medtrim.types.tables import annotation_table, annotations_to_table, studies_to_table, write_table
 
 
 def test_chunked_and_sliced_tables_encode_alike(drawn):
@@ -32,7 +21,11 @@ def test_chunked_and_sliced_tables_encode_alike(drawn):
     table = annotations_to_table(corpus)
     pieces = pa.concat_tables([table.slice(40), table.slice(0, 40)]).slice(10)
     expected = encode_studies([*corpus[40:], *corpus[:40]][10:])
-    np.testing.assert_array_equal(score_matrix(encode_table(pieces)), score_matrix(expected))
+    encoded = encode_studies(AnnotationTable(pieces))
+    assert encoded.study_ids == expected.study_ids
+    np.testing.assert_array_equal(encoded.inverse, expected.inverse)
+    np.testing.assert_array_equal(encoded.is_normal, expected.is_normal)
+    np.testing.assert_array_equal(score_matrix(encoded), score_matrix(expected))
 
 
 def test_some_studies_encode_as_if_there_were_no_others(drawn, tmp_path, monkeypatch):
@@ -55,7 +48,8 @@ def test_some_studies_encode_as_if_there_were_no_others(drawn, tmp_path, monkeyp
 
 
 def test_an_empty_table_encodes_to_nothing():
-    assert len(encode_table(annotations_to_table([]))) == 0
+    assert len(encode_studies(annotation_table([]))) == 0
+    assert len(encode_studies([])) == 0
 
 
 def test_reading_keeps_ontology_contradictions_and_remarks(tmp_path):
@@ -79,22 +73,23 @@ def test_a_table_of_another_making_is_read_with_a_remark(tmp_path, drawn):
     assert corpus.contradictions is DEFAULT_CONTRADICTIONS
 
 
-def test_a_table_of_another_ontology_is_refused():
+def test_a_table_of_another_ontology_is_refused(tmp_path):
     table = annotations_to_table([Annotation("a", (Finding("effusion", "present"), Finding("mass", "absent")))])
+    write_table(table, tmp_path / "a.parquet", Provenance("annotations"))
     with pytest.raises(TableError, match=r"none of the 2 findings.*effusion \(1\), mass \(1\).*another ontology"):
-        encode_table(table)
+        read_encoded(tmp_path / "a.parquet")
 
 
 def test_ids_missing_or_repeated_and_unknown_assertions_are_refused():
-    one = annotations_to_table([Annotation("a")])
-    with pytest.raises(TableError, match="duplicate study id"):
-        encode_table(pa.concat_tables([one, one]))
-    with pytest.raises(TableError, match="1 row.*without a study id"):
-        encode_table(annotations_to_table([Annotation(None)]))  # type: ignore[arg-type]
-    with pytest.raises(TableError, match="unknown assertion.*'maybe'"):
-        encode_table(annotations_to_table([Annotation("a", (Finding("edema", "maybe"),))]))  # type: ignore[arg-type]
-    with pytest.raises(TableError, match="lacks its disease"):
-        encode_table(annotations_to_table([Annotation("a", (Finding(None, "present"),))]))  # type: ignore[arg-type]
+    for records, message in (
+        ([Annotation("a"), Annotation("a")], "duplicate study id"),
+        ([Annotation(None)], "1 row.*without a study id"),  # type: ignore[arg-type]
+        ([Annotation("a", (Finding("edema", "maybe"),))], "unknown assertion.*'maybe'"),  # type: ignore[arg-type]
+        ([Annotation("a", (Finding(None, "present"),))], "lacks its disease"),  # type: ignore[arg-type]
+    ):
+        for source in (records, AnnotationTable(annotations_to_table(records))):
+            with pytest.raises(TableError, match=message):
+                encode_studies(source)
 
 
 def test_patients_are_numbered_in_the_order_of_the_annotations(tmp_path):
@@ -176,9 +171,8 @@ UNREAD = [
 
 
 def test_a_report_that_was_not_read_is_no_normal():
-    for encoded in (encode_studies(UNREAD), encode_table(annotations_to_table(UNREAD))):
+    for encoded in (encode_studies(UNREAD), encode_studies(annotation_table(UNREAD))):
         assert encoded.is_normal.tolist() == [True, False, False, False]
-        assert encoded.is_unread.tolist() == [False, True, True, False]
         scores = score_matrix(encoded)
         assert scores[0, 1] == 0
         assert scores[0, 0] == pytest.approx(0.85)

@@ -9,11 +9,10 @@ import numpy as np
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float64, Integer
 
-from medtrim.mining.coded import CodedFindings, code_findings
+from medtrim.mining.coded import CodedFindings, code_annotations
 from medtrim.mining.reading import encode_coded
 from medtrim.mining.similarity import EncodedStudies, ScoreConfig, similarity_terms
 from medtrim.types import DEFAULT_CONTRADICTIONS, DISEASES, Annotation, Contradictions
-from medtrim.types.tables import annotation_table
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def make_reference(
         TableError: a study id repeats.
     """
     config = ScoreConfig(mode="symmetric", diseases=tuple(diseases))
-    coded = code_findings(annotation_table(annotations).table.combine_chunks().to_batches())
+    coded = code_annotations(annotations)
     coded = coded.take(pc.sort_indices(coded.study_ids).to_numpy())
     encoded = encode_coded(coded, coded.study_ids.to_pylist(), config)
     return Reference(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,11 +13,13 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Integer
 
 from medtrim.errors import TableError
-from medtrim.types import Provenance, schemas
+from medtrim.types import Annotation, Provenance, schemas
+from medtrim.types.annotation_table import AnnotationTable
 from medtrim.types.tables import provenance_of, read_table, slim_columns
 
 # The parts of a finding that are words.
 WORDS = ("disease", "assertion", "adjectives", "directions")
+_WORDS_OF_FINDINGS = pa.list_(pa.struct([schemas.FINDING.field(name) for name in WORDS]))
 _ROWS = 16384
 
 
@@ -99,6 +101,23 @@ def _read(file: pq.ParquetFile, columns: list[str], path: Path | str) -> Iterato
         yield from file.iter_batches(_ROWS, columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"annotations: {path} cannot be read as Parquet ({error})") from error
+
+
+def code_annotations(annotations: Sequence[Annotation]) -> CodedFindings:
+    """The codes of annotation records, or of the rows of a table.
+
+    Raises:
+        TableError: as `code_findings`.
+    """
+    if isinstance(annotations, AnnotationTable):
+        return code_findings(annotations.table.combine_chunks().to_batches())
+    rows = [[{name: getattr(finding, name) for name in WORDS} for finding in a.findings] for a in annotations]
+    columns = {
+        "study_id": pa.array([a.study_id for a in annotations], pa.string()),
+        "findings": pa.array(rows, _WORDS_OF_FINDINGS),
+        "read": pa.array([a.read for a in annotations], pa.bool_()),
+    }
+    return code_findings([pa.RecordBatch.from_pydict(columns)])
 
 
 def code_findings(batches: Iterable[pa.RecordBatch], provenance: Provenance | None = None) -> CodedFindings:

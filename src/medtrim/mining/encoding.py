@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from medtrim.errors import MiningError, TableError
+from medtrim.mining.coded import CodedFindings, code_annotations
 from medtrim.mining.score_config import ScoreConfig
 from medtrim.mining.sets import SetTable, distinct_rows, pack
 from medtrim.types import ASSERTIONS, Annotation
@@ -62,13 +63,6 @@ class EncodedStudies:
         """Boolean [studies]: whether a study was read and has no counted disease."""
         return np.asarray((self.disease_sets.sizes == 0)[self.disease_codes][self.inverse])
 
-    @property
-    def is_unread(self) -> np.ndarray:
-        """Boolean [studies]: whether a study's report was not read, which is not to say that it is normal."""
-        empty = ~self.has.any(axis=1)
-        marked = self.disease_sets.sizes[self.disease_codes] > 0
-        return np.asarray((empty & marked)[self.inverse])
-
     def index_of(self, study_ids: Sequence[str]) -> Integer[np.ndarray, " found"]:
         """Row of each study id.
 
@@ -83,93 +77,61 @@ class EncodedStudies:
         return np.array([rows[study_id] for study_id in study_ids], np.int64)
 
 
-@dataclass(frozen=True)
-class FlatFindings:
-    """The counted findings of a corpus as parallel arrays: one entry a finding, one an adjective, one a direction.
-
-    `disease` indexes `config.diseases`; `adjective_of` and `direction_of` give the finding of each descriptor;
-    `unread` are the rows of the studies that were not read.
-    """
-
-    study: Integer[np.ndarray, " findings"]
-    disease: Integer[np.ndarray, " findings"]
-    adjective_of: Integer[np.ndarray, " adjectives"]
-    adjective: Integer[np.ndarray, " adjectives"]
-    direction_of: Integer[np.ndarray, " directions"]
-    direction: Integer[np.ndarray, " directions"]
-    adjectives: tuple[str, ...]
-    directions: tuple[str, ...]
-    unread: Integer[np.ndarray, " unread"]
-
-
 def encode_studies(annotations: Sequence[Annotation], config: ScoreConfig | None = None) -> EncodedStudies:
-    """Encode annotation records; `encode_table` does the same from an Arrow table without making records.
+    """Encode annotation records, or the rows of an annotations table without making records.
 
     Raises:
         TableError: a study id occurs twice, or an assertion is none of present, uncertain, absent.
     """
-    config = config or ScoreConfig()
-    ids = tuple(a.study_id for a in annotations)
+    return encode_findings(code_annotations(annotations), config or ScoreConfig())
+
+
+def encode_findings(coded: CodedFindings, config: ScoreConfig) -> EncodedStudies:
+    """Unite the counted findings of one disease, then keep each distinct annotation once.
+
+    Raises:
+        TableError: as `encode_studies`.
+    """
+    ids = tuple(coded.study_ids.to_pylist())
     check_unique(ids, table="annotations")
+    assertions = coded.words["assertion"]
+    found, first = np.unique(coded.assertion, return_index=True)
+    for code, place in zip(found, first, strict=True):
+        if assertions[code] not in ASSERTIONS:
+            raise TableError(
+                f"annotations: study {ids[coded.study[place]]!r}: unknown assertion {assertions[code]!r}"
+            )
+    studies, diseases = len(ids), len(config.diseases)
     rank = {name: i for i, name in enumerate(config.diseases)}
-    study: list[int] = []
-    disease: list[int] = []
-    items: dict[str, tuple[list[int], list[str]]] = {"adjectives": ([], []), "directions": ([], [])}
-    for row, annotation in enumerate(annotations):
-        for finding in annotation.findings:
-            if finding.assertion not in ASSERTIONS:
-                raise TableError(f"study {annotation.study_id!r}: unknown assertion {finding.assertion!r}")
-            if finding.assertion not in config.assertions or finding.disease not in rank:
-                continue
-            for name, (owner, word) in items.items():
-                words = getattr(finding, name)
-                owner += [len(study)] * len(words)
-                word += words
-            study.append(row)
-            disease.append(rank[finding.disease])
-    vocabularies = {name: tuple(sorted(set(words))) for name, (_, words) in items.items()}
-    codes = {name: {word: i for i, word in enumerate(words)} for name, words in vocabularies.items()}
-    packed = {
-        name: (_ints(owner), _ints([codes[name][word] for word in words])) for name, (owner, words) in items.items()
-    }
-    flat = FlatFindings(
-        _ints(study),
-        _ints(disease),
-        *packed["adjectives"],
-        *packed["directions"],
-        adjectives=vocabularies["adjectives"],
-        directions=vocabularies["directions"],
-        unread=_ints([row for row, annotation in enumerate(annotations) if not annotation.read]),
+    disease = np.array([rank.get(name, -1) for name in coded.words["disease"]], np.int64)[coded.disease]
+    stated = np.array([a in config.assertions for a in assertions], bool)[coded.assertion]
+    counted = np.flatnonzero(stated & (disease >= 0))
+    cells, inverse = np.unique(
+        coded.study[counted].astype(np.int64) * diseases + disease[counted], return_inverse=True
     )
-    return encode_flat(ids, flat, config)
-
-
-def encode_flat(study_ids: tuple[str, ...], flat: FlatFindings, config: ScoreConfig) -> EncodedStudies:
-    """Unite the findings of one disease, then keep each distinct annotation once."""
-    studies, diseases = len(study_ids), len(config.diseases)
-    key = flat.study * diseases + flat.disease
-    cells, cell_of = np.unique(key, return_inverse=True)
     rows, columns = np.divmod(cells, diseases)
+    cell_of = np.full(len(disease), ABSENT, np.int64)
+    cell_of[counted] = inverse
 
-    def codes(owner: np.ndarray, words: np.ndarray, vocabulary: tuple[str, ...]) -> tuple[np.ndarray, SetTable]:
-        masks = pack(cell_of[owner], words, count=len(cells), vocabulary=len(vocabulary))
+    def codes(part: str) -> tuple[np.ndarray, SetTable]:
+        owner, words, vocabulary = _descriptors(coded, part, cell_of)
+        masks = pack(owner, words, count=len(cells), vocabulary=len(vocabulary))
         groups = distinct_rows(masks)
         matrix = np.full((studies, diseases), ABSENT, np.int32)
         matrix[rows, columns] = groups.inverse
         return matrix, SetTable(masks[groups.first], vocabulary)
 
-    adjective_codes, adjective_sets = codes(flat.adjective_of, flat.adjective, flat.adjectives)
-    direction_codes, direction_sets = codes(flat.direction_of, flat.direction, flat.directions)
-    unread = np.zeros((studies, 1), np.int32)
-    unread[flat.unread[(adjective_codes[flat.unread] == ABSENT).all(axis=1)]] = config.unread == "apart"
+    adjective_codes, adjective_sets = codes("adjectives")
+    direction_codes, direction_sets = codes("directions")
+    unread = (~coded.read & (adjective_codes == ABSENT).all(axis=1) & (config.unread == "apart"))[:, None]
     distinct = distinct_rows(np.concatenate([adjective_codes, direction_codes, unread], axis=1))
     adjective_codes, direction_codes = adjective_codes[distinct.first], direction_codes[distinct.first]
-    has = np.concatenate([adjective_codes != ABSENT, unread[distinct.first] == 1], axis=1)
+    has = np.concatenate([adjective_codes != ABSENT, unread[distinct.first]], axis=1)
     owner, members = np.nonzero(has)
     masks = pack(owner, members, count=len(distinct.first), vocabulary=diseases + 1)
     groups = distinct_rows(masks)
     return EncodedStudies(
-        study_ids=study_ids,
+        study_ids=ids,
         config=config,
         inverse=distinct.inverse,
         disease_codes=groups.inverse,
@@ -181,8 +143,18 @@ def encode_flat(study_ids: tuple[str, ...], flat: FlatFindings, config: ScoreCon
     )
 
 
-def _ints(values: list[int]) -> Integer[np.ndarray, " values"]:
-    return np.array(values, np.int64)
+def _descriptors(
+    coded: CodedFindings, part: str, cell_of: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Cell and code of each descriptor of the counted findings, with the words, in order."""
+    owner = cell_of[coded.owners[part]]
+    kept = np.flatnonzero(owner != ABSENT)
+    found, codes = np.unique(coded.codes[part][kept], return_inverse=True)
+    words = [coded.words[part][code] for code in found]
+    order = sorted(range(len(words)), key=words.__getitem__)
+    rank = np.empty(len(words), np.int64)
+    rank[order] = np.arange(len(words))
+    return owner[kept], rank[codes], tuple(words[i] for i in order)
 
 
 def check_corpus(encoded: EncodedStudies, *, least: int) -> None:

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Integer
 
 from medtrim.errors import ConfigError, TableError
-from medtrim.mining.coded import CodedFindings, code_findings, read_coded
-from medtrim.mining.encoding import EncodedStudies, FlatFindings, encode_flat
+from medtrim.mining.coded import CodedFindings, read_coded
+from medtrim.mining.encoding import EncodedStudies, encode_findings
 from medtrim.mining.score_config import ScoreConfig
-from medtrim.types import ASSERTIONS, Contradictions, OntologyRef, Provenance, contradictions_of
-from medtrim.types.tables import check_unique, provenance_of, read_table, shown_ids
+from medtrim.types import Contradictions, OntologyRef, Provenance, contradictions_of
+from medtrim.types.tables import check_unique, read_table, shown_ids
 
 _ASSIGN = "`medtrim data import TABLE -o studies.parquet --split train=0.8,val=0.1,test=0.1`"
 
@@ -132,12 +132,6 @@ def _check_ids(table: pa.Table, name: str) -> None:
         raise TableError(f"{name}: {missing} row(s) without a study id")
 
 
-def encode_table(table: pa.Table, config: ScoreConfig | None = None) -> EncodedStudies:
-    """`encode_studies` of an annotations table that `medtrim.types.tables.conform` has checked."""
-    coded = code_findings(table.combine_chunks().to_batches(), provenance_of(table))
-    return _encode(coded, config or ScoreConfig())[0]
-
-
 def encode_coded(
     coded: CodedFindings, study_ids: Sequence[str], config: ScoreConfig | None = None
 ) -> EncodedStudies:
@@ -155,57 +149,18 @@ def encode_coded(
 
 
 def _encode(coded: CodedFindings, config: ScoreConfig) -> tuple[EncodedStudies, tuple[str, ...]]:
-    ids = tuple(coded.study_ids.to_pylist())
-    check_unique(ids, table="annotations")
-    names, assertions = coded.words["disease"], coded.words["assertion"]
-    there = [assertions[code] for code in np.unique(coded.assertion)]
-    if unknown := sorted(set(there) - set(ASSERTIONS)):
-        raise TableError(f"annotations: unknown assertion(s) {', '.join(map(repr, unknown))}")
-    rank = {name: i for i, name in enumerate(config.diseases)}
-    disease = np.array([rank.get(name, -1) for name in names], np.int64)[coded.disease]
-    notes = _uncounted(names, coded.disease, rank)
-    counted = np.array([a in config.assertions for a in assertions], bool)[coded.assertion] & (disease >= 0)
-    kept = np.flatnonzero(counted)
-    position = np.full(len(counted), -1, np.int64)
-    position[kept] = np.arange(len(kept))
-    adjective_of, adjective, adjectives = _descriptors(coded, "adjectives", position)
-    direction_of, direction, directions = _descriptors(coded, "directions", position)
-    flat = FlatFindings(
-        study=coded.study[kept].astype(np.int64),
-        disease=disease[kept],
-        adjective_of=adjective_of,
-        adjective=adjective,
-        direction_of=direction_of,
-        direction=direction,
-        adjectives=adjectives,
-        directions=directions,
-        unread=np.flatnonzero(~coded.read),
-    )
-    return encode_flat(ids, flat, config), notes
+    """The encoded studies, and which findings the score does not count."""
+    return encode_findings(coded, config), _uncounted(coded.words["disease"], coded.disease, config.diseases)
 
 
-def _uncounted(names: tuple[str, ...], named: np.ndarray, rank: Mapping[str, int]) -> tuple[str, ...]:
+def _uncounted(names: Sequence[str], named: np.ndarray, counted: Sequence[str]) -> tuple[str, ...]:
     other = [(name, int(n)) for name, n in zip(names, np.bincount(named, minlength=len(names)), strict=True)]
     there = [name for name, n in other if n]
-    other = sorted((o for o in other if o[0] not in rank and o[1]), key=lambda o: (-o[1], o[0]))
+    other = sorted((o for o in other if o[0] not in counted and o[1]), key=lambda o: (-o[1], o[0]))
     shown = ", ".join(f"{name} ({n})" for name, n in other[:8]) + (" …" if len(other) > 8 else "")
-    if there and not any(name in rank for name in there):
+    if there and not any(name in counted for name in there):
         raise TableError(
             f"annotations: none of the {len(named)} findings is of a counted disease; found: {shown}; counted: "
-            f"{', '.join(rank)}. Was the table made with another ontology? Set `score.diseases`."
+            f"{', '.join(counted)}. Was the table made with another ontology? Set `score.diseases`."
         )
     return (f"findings that the score does not count: {shown}",) if other else ()
-
-
-def _descriptors(
-    coded: CodedFindings, part: str, position: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Owner (counted finding) and code of each descriptor of the counted findings, with the words, in order."""
-    owner = position[coded.owners[part]]
-    kept = np.flatnonzero(owner >= 0)
-    found, codes = np.unique(coded.codes[part][kept], return_inverse=True)
-    words = [coded.words[part][code] for code in found]
-    order = sorted(range(len(words)), key=words.__getitem__)
-    rank = np.empty(len(words), np.int64)
-    rank[order] = np.arange(len(words))
-    return owner[kept], rank[codes], tuple(words[i] for i in order)
