@@ -196,7 +196,7 @@ def measure_neighbours(index: StudyIndex, queries: int) -> None:
         spent, shares = [], []
         for number, vector in enumerate(asked):
             start = time.perf_counter()
-            near = index.nearest(vector, against="image", k=10, filters=filters)
+            near = index.compare(vector, against="image", filters=filters).nearest((), 10)
             spent.append(1000 * (time.perf_counter() - start))
             true = all_rows[kept[np.argsort(-similarities[:, number])[:10]]]
             shares.append(len({*true.tolist()} & {n.study.row for n in near}) / min(10, len(true)))

@@ -60,10 +60,10 @@ def test_recall_is_measured_and_kept(folder: Path) -> None:
 def test_the_table_finds_what_memory_finds(folder: Path, filters: Filters, conditions: tuple[object, ...]) -> None:
     index = StudyIndex(folder)
     vector = index.vector("s1-07", "text")
-    exact = index.nearest(vector, against="image", k=400, filters=filters, conditions=conditions, exact=True)  # type: ignore[arg-type]
-    few = index.nearest(vector, against="image", k=400, filters=filters, conditions=conditions)  # type: ignore[arg-type]
+    exact = index.compare(vector, against="image", filters=filters, exact=True).nearest(conditions, 400)  # type: ignore[arg-type]
+    few = index.compare(vector, against="image", filters=filters).nearest(conditions, 400)  # type: ignore[arg-type]
     index.facts["ann"] = None
-    held = index.nearest(vector, against="image", k=400, filters=filters, conditions=conditions)  # type: ignore[arg-type]
+    held = index.compare(vector, against="image", filters=filters).nearest(conditions, 400)  # type: ignore[arg-type]
     assert [n.study for n in exact] == [n.study for n in few]
     by_row = {n.study.row: n for n in held}
     assert by_row.keys() == {n.study.row for n in exact}
@@ -75,9 +75,8 @@ def test_the_table_finds_what_memory_finds(folder: Path, filters: Filters, condi
 def test_cells_are_probed_where_many_rows_pass(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "FEW_ROWS", 10)
     index = StudyIndex(folder)
-    found = index.nearest(
-        index.vector("s0-00", "image"), against="image", k=10, filters=Filters("pleural effusion")
-    )
+    asked = index.compare(index.vector("s0-00", "image"), against="image", filters=Filters("pleural effusion"))
+    found = asked.nearest((), 10)
     assert len(found) == 10
     assert all("pleural effusion" in {f.disease for f in n.study.findings} for n in found)
     assert found[0].similarity == pytest.approx(1, abs=1e-4)

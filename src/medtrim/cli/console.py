@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
+from typer.core import TyperGroup
 
+from medtrim.errors import ConfigError
 from medtrim.types.outputs import sole_writer
 
 if TYPE_CHECKING:
@@ -82,6 +84,35 @@ def progress_bar(description: str) -> Iterator[ProgressCall]:
 def lock_outputs(context: typer.Context, path: Path, *companions: Path) -> None:
     """Keep every other command from writing `path` until this one has ended; see `types.outputs.sole_writer`."""
     context.with_resource(sole_writer(path, *companions))
+
+
+def pair(text: str, form: str) -> tuple[str, str]:
+    """The name and the value of `NAME=VALUE`; a `ConfigError` that says which `form` is expected."""
+    name, _, value = (part.strip() for part in text.partition("="))
+    if not name or not value:
+        raise ConfigError(f"{form} expected, not {text!r}")
+    return name, value
+
+
+def shares(text: str) -> dict[str, float]:
+    """`train=0.8,val=0.1,test=0.1` as a mapping."""
+    try:
+        return {name: float(share) for name, share in (pair(p, "--split NAME=SHARE,…") for p in text.split(","))}
+    except ValueError as error:
+        raise ConfigError(f"--split takes shares such as train=0.8,val=0.1,test=0.1, not {text!r}") from error
+
+
+def default_command(name: str) -> type[TyperGroup]:
+    """A group whose command `name` is meant where the first argument is no command's name."""
+
+    class Group(TyperGroup):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            """Put the default command before arguments that begin with no command's name."""
+            if args and args[0] not in self.commands and args[0] != "--help":
+                args = [name, *args]
+            return super().parse_args(ctx, args)
+
+    return Group
 
 
 def quiet_loading() -> None:

@@ -10,7 +10,6 @@ import typer
 from rich.text import Text
 
 from medtrim.cli.console import out, progress_bar, report_rejects, say, warn
-from medtrim.errors import ConfigError
 from medtrim.types.processes import Engine
 
 data_app = typer.Typer(help="Bring a corpus in: studies table, image cache.", no_args_is_help=True)
@@ -69,13 +68,13 @@ def import_(
 
     options = ImportOptions(
         layout=layout,
-        columns=dict(_pair(c, "--column FIELD=COLUMN") for c in column or ()),
+        columns=dict(pair(c, "--column FIELD=COLUMN") for c in column or ()),
         patients=patients,  # type: ignore[arg-type]
         view=view,  # type: ignore[arg-type]
         encoding=encoding,
         reports_only=reports_only,
         check=check_images,
-        fractions=_fractions(split),
+        fractions=None if split.strip().lower() == "none" else shares(split),
         seed=seed,
     )
     with progress_bar("checking images") as progress:
@@ -222,22 +221,3 @@ def verify(cache: Annotated[Path, typer.Argument(help="Cache folder.")]) -> None
         warn(", ".join(broken[:10]), label=f"{len(broken)} of {len(opened)} images are damaged:", style="red")
         raise typer.Exit(1)
     say(f"{len(opened)} images are as they were written")
-
-
-def _pair(text: str, wanted: str) -> tuple[str, str]:
-    name, mark, value = text.partition("=")
-    if not mark or not name or not value:
-        raise ConfigError(f"{text!r}: {wanted} expected")
-    return name.strip(), value.strip()
-
-
-def _fractions(text: str) -> dict[str, float] | None:
-    """`train=0.8,val=0.1,test=0.1` as a mapping, `none` as None."""
-    if text.strip().lower() == "none":
-        return None
-    wanted = "NAME=SHARE,NAME=SHARE or none"
-    pairs = [_pair(part, wanted) for part in text.split(",")]
-    try:
-        return {name: float(share) for name, share in pairs}
-    except ValueError as error:
-        raise ConfigError(f"--split {text!r}: {wanted} expected") from error

@@ -7,22 +7,20 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from medtrim.cli.console import out, progress_bar, say
-from medtrim.cli.suite_progress import report_failures, suite_progress
+from medtrim.cli.console import out, pair, progress_bar, say, shares
+from medtrim.cli.suite_progress import run_and_write
 from medtrim.errors import ConfigError
+from medtrim.types.settings import validated
 
 if TYPE_CHECKING:
     from medtrim.experiments.demo import DemoOptions
     from medtrim.experiments.report.remarks import Remark
     from medtrim.experiments.results import SuiteResults
-    from medtrim.experiments.schema import Section
-
-    Part = TypeVar("Part", bound=Section)
 
 Methods = Annotated[
     str, typer.Option(help="Methods to compare, with commas between; the first is compared with the others.")
@@ -60,7 +58,7 @@ def demo(
     from medtrim.experiments.schema import PhantomData
 
     options = DemoOptions(
-        data=_section(PhantomData, studies=studies, size=128, seed=seed),
+        data=validated(PhantomData, {"studies": studies, "size": 128, "seed": seed}),
         methods=_names(methods),
         seed=seed,
         settings=_settings(settings),
@@ -123,19 +121,18 @@ def run(
     if recipe is None:
         recipe, reason = default_recipe(studies, encoding=encoding)
         say(f"recipe {recipe}: {reason}")
-    data = _section(
-        DataSection,
-        name=studies.name,
-        studies=studies,
-        columns=dict(_pair(c, "--column FIELD=COLUMN") for c in column or ()),
-        image_root=image_root,
-        layout=layout,
-        patients=patients,
-        encoding=encoding,
-        fractions=_fractions(split),
-    )
+    data = {
+        "name": studies.name,
+        "studies": studies,
+        "columns": dict(pair(c, "--column FIELD=COLUMN") for c in column or ()),
+        "image_root": image_root,
+        "layout": layout,
+        "patients": patients,
+        "encoding": encoding,
+        "fractions": shares(split),
+    }
     options = DemoOptions(
-        data=data,
+        data=validated(DataSection, data),
         methods=_names(methods),
         seed=seed,
         recipe=recipe,
@@ -156,22 +153,14 @@ def run(
 def _run_and_report(options: DemoOptions, output: Path, *, fresh: bool) -> SuiteResults:
     """Run the suite of `options` in `output`, write its page, print the summary."""
     from medtrim.experiments.demo import build_demo_index, demo_suite
-    from medtrim.experiments.report.page import write_page
     from medtrim.experiments.report.remarks import remarks
-    from medtrim.experiments.results import gather, write_results
-    from medtrim.experiments.run_suite import Callbacks, forget, run_suite
+    from medtrim.experiments.run_suite import forget
 
     started = time.perf_counter()
     suite = demo_suite(options)
     if fresh:
         forget(output)
-    with suite_progress() as shown:
-        done = run_suite(suite, output, callbacks=Callbacks(stage=shown.stage, runs=shown.runs))
-    report_failures(done)
-    results = gather(done)
-    write_results(results, output)
-    with progress_bar("page") as progress:
-        page = write_page(results, done, output, command=_command(), progress=progress)
+    done, results, page = run_and_write(suite, output, command=shlex.join(["medtrim", *sys.argv[1:]]))
     with progress_bar("search index") as progress:
         index = build_demo_index(done, progress=progress)
     _print_remarks(remarks(results))
@@ -200,38 +189,7 @@ def _names(methods: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in methods.split(",") if name.strip())
 
 
-def _section(model: type[Part], **values: Any) -> Part:
-    """A section of a suite from options; what is out of range is an error of the command."""
-    from pydantic import ValidationError
-
-    from medtrim.types.settings import explain
-
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        problems = [line for detail in error.errors(include_url=False) for line in explain(detail, model)]
-        raise ConfigError("; ".join(problems)) from error
-
-
-def _pair(text: str, form: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name or not value:
-        raise ConfigError(f"{form} expected, got {text!r}")
-    return name, value
-
-
 def _settings(words: list[str] | None) -> dict[str, Any]:
     from medtrim.types.yamlfile import load_yaml
 
-    return {key: load_yaml(text, source=key) for key, text in (_pair(w, "--set KEY=VALUE") for w in words or ())}
-
-
-def _fractions(text: str) -> dict[str, float]:
-    try:
-        return {name: float(share) for name, share in (_pair(p, "NAME=SHARE") for p in text.split(","))}
-    except ValueError as error:
-        raise ConfigError(f"--split takes shares such as train=0.7,val=0.1,test=0.2: {error}") from error
-
-
-def _command() -> str:
-    return shlex.join(["medtrim", *sys.argv[1:]])
+    return {key: load_yaml(text, source=key) for key, text in (pair(w, "--set KEY=VALUE") for w in words or ())}

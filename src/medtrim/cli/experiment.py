@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from medtrim.cli.console import err, out, progress_bar, report_rejects
-from medtrim.cli.suite_progress import report_failures, suite_progress
+from medtrim.cli.console import default_command, err, out, progress_bar, report_rejects
+from medtrim.cli.suite_progress import run_and_write
 
 if TYPE_CHECKING:
     from medtrim.experiments.results import SuiteResults
     from medtrim.experiments.rows import Row
 
 
-class SuiteFirst(TyperGroup):
-    """`medtrim experiment suite.yaml` is short for `medtrim experiment run suite.yaml`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `run` before a first word that is no subcommand."""
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-
 experiment = typer.Typer(
-    cls=SuiteFirst,
+    cls=default_command("run"),
     no_args_is_help=True,
     help="Compare methods at equal effort: medtrim experiment SUITE -o DIR.",
 )
@@ -59,20 +48,11 @@ def run(
 ) -> None:
     """Run what is not finished yet, then write results.parquet, results.json and report.html."""
     from medtrim.experiments.load import load_suite
-    from medtrim.experiments.report.page import write_page
-    from medtrim.experiments.results import gather, write_results
-    from medtrim.experiments.run_suite import Callbacks, run_suite
 
     read = load_suite(suite, scale=scale, seeds=seed or ())
     if jobs is not None:
         read = read.model_copy(update={"jobs": jobs})
-    with suite_progress() as shown:
-        done = run_suite(read, output, callbacks=Callbacks(stage=shown.stage, runs=shown.runs))
-    report_failures(done)
-    results = gather(done)
-    write_results(results, output)
-    with progress_bar("page") as progress:
-        page = write_page(results, done, output, progress=progress)
+    done, results, page = run_and_write(read, output)
     _show(results)
     out.print(f"→ {page}", soft_wrap=True)
     if done.failures:

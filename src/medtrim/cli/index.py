@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from medtrim.cli import devices
-from medtrim.cli.console import progress_bar, quiet_loading, report_rejects, say
+from medtrim.cli.console import default_command, progress_bar, quiet_loading, report_rejects, say
 from medtrim.errors import ConfigError
 from medtrim.types.processes import Engine
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from medtrim.types import Annotation, Reject, Study
 
 REJECTS_NAME = "rejects.parquet"
+ADD = "Add studies; those that are in the index already are passed over. Run again after a kill, it goes on."
+UPDATE = "Add studies; those that are in the index already are written anew."
 
 IndexFolder = Annotated[Path, typer.Argument(help="Folder of an index.")]
 Studies = Annotated[Path, typer.Argument(help="Studies table, or anything `medtrim data import` reads.")]
@@ -34,24 +35,15 @@ Who = Annotated[Engine, typer.Option("--engine", help="Who embeds: this process,
 Workers = Annotated[int, typer.Option(min=1, help="Ray actors, with --engine ray.")]
 
 
-class BuildByDefault(TyperGroup):
-    """`medtrim index MODEL STUDIES -o INDEX` is `medtrim index build MODEL STUDIES -o INDEX`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `build` before arguments that begin with no command's name."""
-        if args and args[0] not in self.commands and args[0] != "--help":
-            args = ["build", *args]
-        return super().parse_args(ctx, args)
-
-
 def register(app: typer.Typer) -> None:
     """Add `medtrim index`."""
     group = typer.Typer(
-        cls=BuildByDefault, help="Make studies searchable: build, add, update, delete, compact, calibrate, info."
+        cls=default_command("build"),
+        help="Make studies searchable: build, add, update, delete, compact, calibrate, info.",
     )
     group.command("build")(build)
-    group.command("add")(add)
-    group.command("update")(update)
+    group.command("add", help=ADD)(add)
+    group.command("update", help=UPDATE)(add)
     group.command("delete")(delete)
     group.command("compact")(compact)
     group.command("calibrate")(calibrate)
@@ -123,6 +115,7 @@ def build(
 
 
 def add(
+    context: typer.Context,
     index: IndexFolder,
     studies: Studies,
     annotations: Annotations = None,
@@ -133,23 +126,29 @@ def add(
     workers: Workers = 1,
     strict: Strict = False,
 ) -> None:
-    """Add studies; those that are in the index already are passed over. Run again after a kill, it goes on."""
-    _extend(index, studies, annotations, image_root, split, device, engine, workers, strict, replace=False)
+    """`add`, and `update`, which differs in what it does with studies that are there already."""
+    from medtrim.search.index import add_studies
+    from medtrim.types.outputs import writing
 
-
-def update(
-    index: IndexFolder,
-    studies: Studies,
-    annotations: Annotations = None,
-    image_root: ImageRoot = None,
-    split: Split = None,
-    device: Device = devices.AUTO,
-    engine: Who = Engine.process,
-    workers: Workers = 1,
-    strict: Strict = False,
-) -> None:
-    """Add studies; those that are in the index already are written anew."""
-    _extend(index, studies, annotations, image_root, split, device, engine, workers, strict, replace=True)
+    replace = context.info_name == "update"
+    place = devices.choose_device(device)
+    quiet_loading()
+    chosen, found, rejects = _read_as(index, studies, annotations, split)
+    with writing(index, RuntimeError), progress_bar("embedding") as progress:  # Lance raises RuntimeError
+        made = add_studies(
+            index,
+            chosen,
+            found,
+            root=image_root or _root(studies),
+            replace=replace,
+            device=place,
+            engine=engine,
+            workers=workers,
+            progress=progress,
+        )
+    what = f", {made.removed} of them anew" if replace else f", {made.present} were there already"
+    say(f"{made.studies} studies → {index}{what}")
+    _tell(made, rejects, strict)
 
 
 def delete(
@@ -224,42 +223,6 @@ def info(index: IndexFolder) -> None:
         else f"search       IVF-PQ, {ann['probes']} of {ann['cells']} cells, recall@10 {ann['recall@10']:.3f}, "
         f"under a filter {ann['filtered recall@10']:.3f}"
     )
-
-
-def _extend(
-    index: Path,
-    studies: Path,
-    annotations: Path | None,
-    image_root: Path | None,
-    split: str | None,
-    device: str,
-    engine: Engine,
-    workers: int,
-    strict: bool,
-    *,
-    replace: bool,
-) -> None:
-    from medtrim.search.index import add_studies
-    from medtrim.types.outputs import writing
-
-    place = devices.choose_device(device)
-    quiet_loading()
-    chosen, found, rejects = _read_as(index, studies, annotations, split)
-    with writing(index, RuntimeError), progress_bar("embedding") as progress:  # Lance raises RuntimeError
-        made = add_studies(
-            index,
-            chosen,
-            found,
-            root=image_root or _root(studies),
-            replace=replace,
-            device=place,
-            engine=engine,
-            workers=workers,
-            progress=progress,
-        )
-    what = f", {made.removed} of them anew" if replace else f", {made.present} were there already"
-    say(f"{made.studies} studies → {index}{what}")
-    _tell(made, rejects, strict)
 
 
 def _read_as(

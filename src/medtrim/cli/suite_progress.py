@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from medtrim.cli.console import err
+from medtrim.cli.console import err, progress_bar
 
 if TYPE_CHECKING:
+    from medtrim.experiments.results import SuiteResults
     from medtrim.experiments.run_suite import SuiteRun
     from medtrim.experiments.runner import Snapshot
+    from medtrim.experiments.schema import Suite
     from medtrim.types.tables import Progress as ProgressCall
 
 # Seconds between two lines about one run, where there is no terminal.
@@ -84,8 +87,23 @@ def suite_progress() -> Iterator[SuiteProgress]:
         yield SuiteProgress(bar)
 
 
-def report_failures(done: SuiteRun) -> None:
-    """Name the runs that failed, each with the last line of its log."""
+def run_and_write(suite: Suite, output: Path, *, command: str = "") -> tuple[SuiteRun, SuiteResults, Path]:
+    """Run what is not finished of `suite`, name the runs that failed, and write results and page.
+
+    Args:
+        command: how the run was started, for the page.
+    """
+    from medtrim.experiments.report.page import write_page
+    from medtrim.experiments.results import gather, write_results
+    from medtrim.experiments.run_suite import Callbacks, run_suite
+
+    with suite_progress() as shown:
+        done = run_suite(suite, output, callbacks=Callbacks(stage=shown.stage, runs=shown.runs))
     for failure in done.failures:
         err.print(f"[red]failed:[/red] {escape(failure.job.title)}: ", end="")
         err.print(failure.error, markup=False)
+    results = gather(done)
+    write_results(results, output)
+    with progress_bar("page") as progress:
+        page = write_page(results, done, output, command=command, progress=progress)
+    return done, results, page

@@ -7,11 +7,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from medtrim.errors import ConfigError
 from medtrim.experiments.schema import Suite
-from medtrim.types.settings import explain, merge, nearest
+from medtrim.types.settings import merge, nearest, validated
 from medtrim.types.yamlfile import load_yaml, read_yaml
 
 SUITES: tuple[str, ...] = (
@@ -72,15 +70,7 @@ def build_suite(values: Mapping[str, Any], *, source: str = "suite") -> Suite:
     methods = values.get("methods")
     if isinstance(methods, Mapping):
         values = {**values, "methods": {key: method for key, method in methods.items() if method is not None}}
-    try:
-        return Suite.model_validate(values)
-    except ValidationError as error:
-        problems = [
-            line
-            for detail in error.errors(include_url=False)
-            for line in explain(detail, Suite, also=(EXTENDS, SCALES))
-        ]
-        raise ConfigError(f"{source}: " + "; ".join(problems)) from error
+    return validated(Suite, values, source=source, also=(EXTENDS, SCALES))
 
 
 def extended(values: dict[str, Any], *, source: str) -> dict[str, Any]:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
-from medtrim.errors import ConfigError
 from medtrim.experiments.schema import AnnotationErrors
 from medtrim.models.names import content_mark
 from medtrim.objectives import OBJECTIVES, objective_options
 from medtrim.training import TrainConfig, build_config
-from medtrim.types.settings import explain, merge
+from medtrim.types.settings import merge, validated
 
 # Stands for the tables of a run while its other keys are checked.
 _PLACEHOLDER = {
@@ -44,13 +41,7 @@ def resolved_training(training: Mapping[str, Any]) -> dict[str, Any]:
 
 def annotation_errors(values: Mapping[str, Any]) -> AnnotationErrors:
     """The annotation errors of a run from plain data."""
-    try:
-        return AnnotationErrors.model_validate(values)
-    except ValidationError as error:
-        problems = [
-            line for detail in error.errors(include_url=False) for line in explain(detail, AnnotationErrors)
-        ]
-        raise ConfigError("errors: " + "; ".join(problems)) from error
+    return validated(AnnotationErrors, values, source="errors")
 
 
 def study_encodings(config: TrainConfig) -> float:

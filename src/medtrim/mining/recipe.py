@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
+from typing import Any
 
 from medtrim.errors import ConfigError
 from medtrim.mining.corpus_config import CorpusConfig
 from medtrim.mining.pool_config import PoolConfig
 from medtrim.mining.score_config import ScoreConfig, ScoreWeights
-from medtrim.types.settings import explain, merge, nearest
+from medtrim.types.settings import merge, nearest, validated
 from medtrim.types.yamlfile import read_yaml
 
 MINERS: Mapping[str, type[PoolConfig] | type[CorpusConfig]] = {"pool": PoolConfig, "corpus": CorpusConfig}
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +55,11 @@ def read_recipe(data: Mapping[str, Any], *, source: str = "mining recipe") -> Re
         raise ConfigError(f"{source}: unknown miner {miner!r}{nearest(miner, MINERS)}")
     score = dict(_mapping(options.pop("score", {}), f"{source}: score"))
     weights = _mapping(score.pop("weights", {}), f"{source}: score.weights")
-    score["weights"] = _build(ScoreWeights, weights, f"{source}: score.weights")
+    score["weights"] = validated(ScoreWeights, weights, source=f"{source}: score.weights")
     return Recipe(
         miner,
-        _build(MINERS[miner], options, source, also=("miner", "score")),
-        _build(ScoreConfig, score, f"{source}: score"),
+        validated(MINERS[miner], options, source=source, also=("miner", "score")),
+        validated(ScoreConfig, score, source=f"{source}: score"),
     )
 
 
@@ -70,11 +67,3 @@ def _mapping(value: Any, source: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{source}: expected keys and values, found {type(value).__name__}")
     return value
-
-
-def _build(kind: type[T], values: Mapping[str, Any], source: str, *, also: tuple[str, ...] = ()) -> T:
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        faults = [line for detail in error.errors(include_url=False) for line in explain(detail, kind, also=also)]
-        raise ConfigError(f"{source}: " + "; ".join(faults)) from error

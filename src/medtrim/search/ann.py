@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from lancedb.index import Bitmap, BTree, IvfPq, LabelList
+from numpy.typing import NDArray
 
 from medtrim.search.filters import Marked
 from medtrim.search.store import RESIDENT_ROWS
@@ -87,26 +88,20 @@ def measure_recall(table: Any, ann: dict[str, Any], facts: dict[str, Any]) -> di
     measured = {}
     for label, where in (("recall@10", None), ("filtered recall@10", Marked((common,)).sql)):
         shares = []
+        probes = ann["filtered_probes" if where else "probes"]
         for vector in np.asarray(asked, dtype=np.float32):
-            query = (
-                table.search(vector, vector_column_name="image")
-                .distance_type("cosine")
-                .select(["row", "_distance"])
-            )
-            query = query.where(where, prefilter=True) if where else query
-            true = query.bypass_vector_index().limit(NEIGHBOURS).to_arrow()["row"].to_pylist()
-            query = (
-                table.search(vector, vector_column_name="image")
-                .distance_type("cosine")
-                .select(["row", "_distance"])
-            )
-            query = query.where(where, prefilter=True) if where else query
-            near = (
-                query.nprobes(ann["filtered_probes" if where else "probes"])
-                .refine_factor(ann["refine"])
-                .limit(NEIGHBOURS)
-                .to_arrow()
-            )
-            shares.append(len({*true} & {*near["row"].to_pylist()}) / max(1, len(true)))
+            true = _rows(_nearest(table, vector, where).bypass_vector_index())
+            near = _rows(_nearest(table, vector, where).nprobes(probes).refine_factor(ann["refine"]))
+            shares.append(len({*true} & {*near}) / max(1, len(true)))
         measured[label] = round(float(np.mean(shares)), 4)
     return measured
+
+
+def _nearest(table: Any, vector: NDArray[np.float32], where: str | None) -> Any:
+    query = table.search(vector, vector_column_name="image").distance_type("cosine").select(["row", "_distance"])
+    return query.where(where, prefilter=True) if where else query
+
+
+def _rows(query: Any) -> list[int]:
+    rows: list[int] = query.limit(NEIGHBOURS).to_arrow()["row"].to_pylist()
+    return rows

@@ -144,32 +144,6 @@ class StudyIndex:
     def __len__(self) -> int:
         return int(self.facts["studies"])
 
-    def nearest(
-        self,
-        vector: NDArray[np.float32],
-        *,
-        against: Side,
-        k: int,
-        filters: Filters = NO_FILTERS,
-        exclude: str = "",
-        conditions: Sequence[Condition] = (),
-        exact: bool = False,
-    ) -> list[Neighbour]:
-        """The `k` studies whose `against` side is most similar to `vector` [D], ties by study id.
-
-        Each study stands once, by its most similar image.
-
-        Args:
-            exclude: id of a study that is left out: the query's own.
-            conditions: further conditions.
-            exact: compare with every vector, whatever index there is.
-
-        Raises:
-            ConfigError: a filter is unknown to the index.
-        """
-        asked = self.compare(vector, against=against, filters=filters, exclude=exclude, exact=exact)
-        return asked.nearest(conditions, k)
-
     def compare(
         self,
         vector: NDArray[np.float32],
@@ -179,7 +153,16 @@ class StudyIndex:
         exclude: str = "",
         exact: bool = False,
     ) -> AskedIndex:
-        """`nearest` for one query under several sets of conditions, which share what they can."""
+        """A query `vector` [D] that is to be compared with the `against` side of the studies.
+
+        Args:
+            filters: what every study found fulfils.
+            exclude: id of a study that is left out: the query's own.
+            exact: compare with every vector, whatever index there is.
+
+        Raises:
+            ConfigError: a filter is unknown to the index.
+        """
         filters.check(self.diseases, self.columns)
         always = filters.conditions(self.columns)
         if against == "text" and self.facts["text_rows"] < self.facts["rows"]:
@@ -352,7 +335,7 @@ class AskedIndex:
         self._rows, self._always, self._images, self._exclude = rows, always, images, exclude
 
     def nearest(self, conditions: Sequence[Condition], k: int) -> list[Neighbour]:
-        """The `k` most similar studies that fulfil `conditions`, as `StudyIndex.nearest` gives them."""
+        """The `k` most similar studies that fulfil `conditions`, ties by study id; each once, by its best image."""
         limit = (k + bool(self._exclude)) * self._images + _SPARE
         neighbours = self._rows([*self._always, *conditions], limit)
         neighbours.sort(key=lambda n: (-n.similarity, n.study.study_id, n.study.row))

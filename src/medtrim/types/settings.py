@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+
+from medtrim.errors import ConfigError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+T = TypeVar("T")
 
 
 def nearest(name: object, allowed: Iterable[str], *, elsewhere: Collection[str] = (), beside: bool = True) -> str:
@@ -63,6 +67,26 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def validated(kind: type[T], values: Mapping[str, Any], *, source: str = "", also: Collection[str] = ()) -> T:
+    """Settings of the pydantic model or dataclass `kind` from plain data.
+
+    Args:
+        source: where the values come from, for the message.
+        also: keys at the top that are consumed before.
+
+    Raises:
+        ConfigError: the message lists every unknown key with the nearest allowed one and every value out of range.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        problems = "; ".join(line for detail in details for line in explain(detail, kind, also=also))
+        raise ConfigError(f"{source}: {problems}" if source else problems) from error
 
 
 def explain(detail: ErrorDetails, model: Any, *, also: Collection[str] = ()) -> list[str]:

@@ -6,10 +6,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medtrim.errors import ConfigError
-from medtrim.types.settings import explain, nearest
+from medtrim.types.settings import nearest, validated
 from medtrim.types.yamlfile import load_yaml, read_yaml
 
 PROTOCOLS: tuple[str, ...] = (
@@ -130,8 +130,4 @@ def load_protocol(source: Path | str) -> Protocol:
         raise ConfigError(
             f"there is no protocol {str(source)!r}{nearest(str(source), PROTOCOLS)}; or name a YAML file"
         )
-    try:
-        return Protocol.model_validate(values)
-    except ValidationError as error:
-        problems = [line for detail in error.errors(include_url=False) for line in explain(detail, Protocol)]
-        raise ConfigError(f"{source}: " + "; ".join(problems)) from error
+    return validated(Protocol, values, source=str(source))
