@@ -81,8 +81,12 @@ def mine(
     ] = False,
 ) -> None:
     """Mine (anchor, positive, negative) triplets by the similarity of the studies' reports."""
+    import shutil
+
     from medtrim.errors import ConfigError
-    from medtrim.mining.reading import read_encoded
+    from medtrim.mining.corpus_config import CorpusConfig
+    from medtrim.mining.mine_corpus import mine as run
+    from medtrim.mining.reading import read_encoded, read_patients
     from medtrim.mining.recipe import load_recipe
     from medtrim.types.outputs import check_table_output
 
@@ -118,59 +122,18 @@ def mine(
     corpus = read_encoded(annotations, recipe.score, split=split, studies=studies)
     for note in (*corpus.notes, *_ontology_note(corpus)):
         _note(note)
-    if recipe.miner == "pool":
-        _mine_pools(corpus, recipe, output, seed, engine=engine, workers=workers)
-    else:
-        _mine_corpus(corpus, recipe, output, seed, studies=studies, engine=engine, workers=workers, restart=restart)
-
-
-def _mine_pools(
-    corpus: EncodedCorpus, recipe: Recipe, output: Path, seed: int, *, engine: str, workers: int
-) -> None:
-    import numpy as np
-
-    from medtrim.errors import ConfigError
-    from medtrim.mining.pool import PoolConfig, mine_pools
-
-    if engine != "local" or workers != 1:
-        raise ConfigError("the pool miner runs in one process; --engine and --workers are the corpus miner's")
-    if isinstance(recipe.options, PoolConfig):
-        with progress_bar("mining") as progress:
-            mined = mine_pools(corpus.encoded, recipe.options, np.random.default_rng(seed), progress=progress)
-        _finish(mined, corpus, recipe, output, seed)
-
-
-def _mine_corpus(
-    corpus: EncodedCorpus,
-    recipe: Recipe,
-    output: Path,
-    seed: int,
-    *,
-    studies: Path | None,
-    engine: str,
-    workers: int,
-    restart: bool,
-) -> None:
-    import shutil
-
-    from medtrim.errors import ConfigError
-    from medtrim.mining.corpus_config import CorpusConfig
-    from medtrim.mining.mine_corpus import mine_corpus
-    from medtrim.mining.reading import read_patients
-
-    config = recipe.options
-    if not isinstance(config, CorpusConfig):
-        raise ConfigError(f"options of another miner: {type(config).__name__}")
-    if config.other_patients and studies is None:
-        raise ConfigError("--other-patients needs --studies, the table that holds the patients")
-    patients = read_patients(studies, corpus.encoded.study_ids) if config.other_patients and studies else None
+    patients = None
+    if isinstance(recipe.options, CorpusConfig) and recipe.options.other_patients:
+        if studies is None:
+            raise ConfigError("--other-patients needs --studies, the table that holds the patients")
+        patients = read_patients(studies, corpus.encoded.study_ids)
     shards = output.with_name(output.name + ".shards")
-    if restart and shards.exists():
-        shutil.rmtree(shards)
+    if restart:
+        shutil.rmtree(shards, ignore_errors=True)
     with progress_bar("mining") as progress:
-        mined = mine_corpus(
+        mined = run(
             corpus.encoded,
-            config,
+            recipe.options,
             seed=seed,
             patients=patients,
             contradictions=corpus.contradictions,
@@ -180,7 +143,7 @@ def _mine_corpus(
             progress=progress,
         )
     _finish(mined, corpus, recipe, output, seed)
-    shutil.rmtree(shards)
+    shutil.rmtree(shards, ignore_errors=True)
 
 
 def _finish(mined: MinedTriplets, corpus: EncodedCorpus, recipe: Recipe, output: Path, seed: int) -> None:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from medtrim.data import ImageCache
@@ -26,18 +25,14 @@ from medtrim.experiments.prepare import PreparedCorpus
 from medtrim.experiments.resolve import annotation_errors, study_encodings, training_config
 from medtrim.experiments.runner import Reporter
 from medtrim.experiments.validation import make_validator
-from medtrim.mining.corpus_config import CorpusConfig
-from medtrim.mining.mine_corpus import mine_corpus
-from medtrim.mining.pool import mine_pools
-from medtrim.mining.reading import EncodedCorpus, read_encoded
-from medtrim.mining.recipe import Recipe, read_recipe
-from medtrim.mining.triplets import MinedTriplets
+from medtrim.mining.mine_corpus import mine
+from medtrim.mining.reading import read_encoded
+from medtrim.mining.recipe import read_recipe
 from medtrim.models import load_checkpoint
 from medtrim.training import TrainConfig, TrainResult, train
 from medtrim.types import Provenance, Study, schemas
 from medtrim.types.jsonfile import digest, read_json, write_json
 from medtrim.types.tables import (
-    Progress,
     annotations_to_table,
     provenance_of,
     read_annotations,
@@ -184,19 +179,16 @@ def _mined(task: RunTask, annotations: Path, report: Reporter) -> Path:
     path = annotations.with_name(f"triplets-{digest(facts)}.parquet")
     if not path.exists():
         corpus = read_encoded(annotations, recipe.score)
-        mined = mine(corpus, recipe, seed=seed, progress=report("mining"))
+        mined = mine(
+            corpus.encoded,
+            recipe.options,
+            seed=seed,
+            contradictions=corpus.contradictions,
+            progress=report("mining"),
+        )
         table = mined.to_table(corpus.encoded.study_ids)
         write_table(table, path, corpus.provenance(recipe.to_dict(), seed, mined.counts))
     return path
-
-
-def mine(corpus: EncodedCorpus, recipe: Recipe, *, seed: int, progress: Progress) -> MinedTriplets:
-    """Triplets by whichever miner `recipe` names."""
-    if isinstance(recipe.options, CorpusConfig):
-        return mine_corpus(
-            corpus.encoded, recipe.options, seed=seed, contradictions=corpus.contradictions, progress=progress
-        )
-    return mine_pools(corpus.encoded, recipe.options, np.random.default_rng(seed), progress=progress)
 
 
 def _evaluate(task: RunTask, checkpoint: Path, report: Reporter) -> EvaluationResult:

@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from medtrim.errors import ConfigError, TableError
 from medtrim.library.scores import score_config
 from medtrim.mining.batch import BatchConfig, mine_batch
-from medtrim.mining.corpus_config import CorpusConfig
 from medtrim.mining.encoding import EncodedStudies
-from medtrim.mining.mine_corpus import mine_corpus
-from medtrim.mining.pool import PoolConfig, mine_pools
+from medtrim.mining.mine_corpus import mine
 from medtrim.mining.recipe import read_recipe
 from medtrim.mining.similarity import encode_studies
 from medtrim.mining.similarity import score_matrix as scores_of_rows
 from medtrim.mining.triplets import MinedTriplets
-from medtrim.types import Contradictions, Provenance, Triplet
+from medtrim.types import Provenance, Triplet
 from medtrim.types.settings import nearest
 from medtrim.types.sources import AnnotationSource, LoadedAnnotations, load_annotations
 from medtrim.types.tables import check_unique, write_table
@@ -160,7 +158,13 @@ def mine_triplets(
     else:
         chosen = read_recipe({"miner": method, **options, "score": dict(score or {})}, source="mine_triplets")
         recipe = chosen.to_dict()
-        mined = _mine(encoded, chosen.options, loaded.contradictions, patients, seed)
+        mined = mine(
+            encoded,
+            chosen.options,
+            seed=seed,
+            patients=_numbers(patients, encoded.study_ids) if patients and method == "corpus" else None,
+            contradictions=loaded.contradictions,
+        )
     axes = {axis: dict(levels) for axis, levels in loaded.contradictions.axes.items()}
     extra = {"counts": dict(mined.counts), "studies": len(encoded), "contradictions": axes}
     ontology = loaded.provenance.ontology if loaded.provenance else None
@@ -180,22 +184,12 @@ def _encode(
     return encode_studies(kept, score_config(score))
 
 
-def _mine(
-    encoded: EncodedStudies,
-    options: PoolConfig | CorpusConfig,
-    contradictions: Contradictions,
-    patients: Mapping[str, str] | None,
-    seed: int,
-) -> MinedTriplets:
-    if isinstance(options, PoolConfig):
-        return mine_pools(encoded, options, np.random.default_rng(seed))
-    numbers = None
-    if patients is not None:
-        without = [s for s in encoded.study_ids if not patients.get(s)]
-        if without:
-            raise TableError(f"{len(without)} studies without a patient, the first is {without[0]!r}")
-        numbers = np.unique([patients[s] for s in encoded.study_ids], return_inverse=True)[1].astype(np.int64)
-    return mine_corpus(encoded, options, seed=seed, patients=numbers, contradictions=contradictions)
+def _numbers(patients: Mapping[str, str], study_ids: Sequence[str]) -> NDArray[np.int64]:
+    """A number for the patient of each study."""
+    without = [s for s in study_ids if not patients.get(s)]
+    if without:
+        raise TableError(f"{len(without)} studies without a patient, the first is {without[0]!r}")
+    return np.unique([patients[s] for s in study_ids], return_inverse=True)[1].astype(np.int64)
 
 
 def _batch_config(options: Mapping[str, Any]) -> BatchConfig:

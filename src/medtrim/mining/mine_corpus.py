@@ -10,16 +10,53 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
-from medtrim.errors import MiningError
+from medtrim.errors import ConfigError, MiningError
 from medtrim.mining.corpus import CorpusMiner, ShardTriplets, ordered
 from medtrim.mining.corpus_config import CorpusConfig
 from medtrim.mining.encoding import EncodedStudies, check_corpus
 from medtrim.mining.engines import run_shards
 from medtrim.mining.plan import cut_shards, draw_anchors
+from medtrim.mining.pool import mine_pools
+from medtrim.mining.pool_config import PoolConfig
 from medtrim.mining.store import ShardStore, fingerprint
 from medtrim.mining.triplets import MinedTriplets
 from medtrim.types import DEFAULT_CONTRADICTIONS, Contradictions
 from medtrim.types.tables import Progress, no_progress
+
+
+def mine(
+    encoded: EncodedStudies,
+    options: PoolConfig | CorpusConfig,
+    *,
+    seed: int = 0,
+    patients: Integer[np.ndarray, " studies"] | None = None,
+    contradictions: Contradictions = DEFAULT_CONTRADICTIONS,
+    engine: str = "local",
+    workers: int = 1,
+    shards: Path | None = None,
+    progress: Progress = no_progress,
+) -> MinedTriplets:
+    """Triplets by the miner whose `options` these are: `mine_pools`, or `mine_corpus` with its arguments.
+
+    Raises:
+        MiningError: as those two.
+        ConfigError: as those two, or an engine or workers for the pool miner.
+    """
+    if isinstance(options, PoolConfig):
+        if engine != "local" or workers != 1:
+            raise ConfigError("the pool miner runs in one process; engine and workers are the corpus miner's")
+        return mine_pools(encoded, options, np.random.default_rng(seed), progress=progress)
+    return mine_corpus(
+        encoded,
+        options,
+        seed=seed,
+        patients=patients,
+        contradictions=contradictions,
+        engine=engine,
+        workers=workers,
+        shards=shards,
+        progress=progress,
+    )
 
 
 def mine_corpus(
