@@ -32,7 +32,7 @@ def sums(table, keep: int) -> tuple[float, float]:
     return float(values.numerator[chosen].sum()), float(values.denominator[chosen].sum())
 
 
-@pytest.mark.parametrize(("n", "seed", "ties"), [(14, 0, True), (14, 3, False), (7, 1, False), (2, 2, False)])
+@pytest.mark.parametrize(("n", "seed", "ties"), [(12, 0, True), (9, 3, False), (2, 2, False)])
 def test_effects_equal_ranking_again_without_the_study(n, seed, ties):
     annotations = sorted(corpus(n, seed), key=lambda a: a.study_id)
     rng = np.random.default_rng(seed)

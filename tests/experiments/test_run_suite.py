@@ -69,7 +69,7 @@ def whole_values() -> dict[str, Any]:
         "seeds": [0],
         "tuning": {"trials": 2, "metrics": ["disease P@10", "disease AUC"]},
         "evaluation": {"resamples": 30, "probes": [1.0]},
-        "curve": {"every": 2, "studies": 12},
+        "curve": {"every": 4, "studies": 12},
         "sweeps": [
             {"title": "Findings missed", "method": "medtrim", "keys": ["errors.missed"], "values": [0, 0.5]}
         ],

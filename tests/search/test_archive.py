@@ -206,7 +206,7 @@ for _ in sys.stdin:
 """
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_lose_and_double_nothing(index: Path, corpus: Corpus, tmp_path: Path, kills: int) -> None:
     root, studies, annotations = corpus
     more = [replace(studies[i % 6], study_id=f"m{i:02d}") for i in range(MANY)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +52,18 @@ def corpus_folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def recipe(corpus_folder, tmp_path):
-    """Makes a small configuration; keyword arguments are laid over it section by section."""
+@pytest.fixture(scope="session")
+def recipe_in(corpus_folder):
+    """Makes a small configuration of a run in a folder; layers are laid over it section by section."""
 
-    def make(*layers: dict[str, Any]) -> TrainConfig:
+    def make(out: Path, *layers: dict[str, Any]) -> TrainConfig:
         base: dict[str, Any] = {
             "data": {
                 "studies": corpus_folder / "studies.parquet",
                 "annotations": corpus_folder / "annotations.parquet",
                 "workers": 1,
             },
-            "out": tmp_path / "run",
+            "out": out,
             "model": {
                 "preset": "tiny",
                 "image_size": 32,
@@ -80,3 +81,9 @@ def recipe(corpus_folder, tmp_path):
         return build_config(base, *layers)
 
     return make
+
+
+@pytest.fixture
+def recipe(recipe_in, tmp_path):
+    """The same in the test's own folder."""
+    return partial(recipe_in, tmp_path / "run")

@@ -54,9 +54,9 @@ def assert_equal_bits(ours, theirs):
     assert not different
 
 
-@pytest.fixture
-def whole(recipe, tmp_path):
-    return train(recipe(DEMANDING, {"out": tmp_path / "whole"}))
+@pytest.fixture(scope="module")
+def whole(recipe_in, tmp_path_factory):
+    return train(recipe_in(tmp_path_factory.mktemp("whole"), DEMANDING))
 
 
 @pytest.mark.parametrize("step", [1, 2, 5])

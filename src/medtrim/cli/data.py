@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from medtrim.cli.console import out, progress_bar, report_rejects, say, warn
+from medtrim.cli.console import out, pair, progress_bar, report_rejects, say, shares, warn
 from medtrim.types.processes import Engine
 
 data_app = typer.Typer(help="Bring a corpus in: studies table, image cache.", no_args_is_help=True)
@@ -90,8 +90,8 @@ def import_(
         )
     count = len({s.patient_id for s in reading.studies})
     say(f"{len(reading.studies)} studies of {count} patients → {output}")
-    shares = Counter(s.split or "without a split" for s in reading.studies)
-    say(", ".join(f"{name}: {n}" for name, n in sorted(shares.items())))
+    counted = Counter(s.split or "without a split" for s in reading.studies)
+    say(", ".join(f"{name}: {n}" for name, n in sorted(counted.items())))
     reasons = Counter(r.reason for r in reading.rejects).most_common()
     for reason, n in reasons[:SHOWN_REASONS]:
         warn(f"  {n} × {reason}", style="")

@@ -60,7 +60,7 @@ class RunTask:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {**asdict(self), "spec": self.spec.to_dict(), "corpus": self.corpus.to_dict()}
+        return {**asdict(self), "corpus": self.corpus.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunTask:

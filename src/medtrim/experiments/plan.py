@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any, Literal
 
@@ -51,14 +51,7 @@ class RunSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `run.json` holds it."""
-        return {
-            "method": self.method,
-            "training": dict(self.training),
-            "mining": None if self.mining is None else dict(self.mining),
-            "errors": dict(self.errors),
-            "split": self.split,
-            "measures": dict(self.measures),
-        }
+        return asdict(self)
 
     def digest(self, corpus: str) -> str:
         """16 hex digits of what the result depends on; `corpus` is the fingerprint of the data.

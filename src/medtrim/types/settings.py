@@ -79,10 +79,10 @@ def validated(kind: type[T], values: Mapping[str, Any], *, source: str = "", als
     Raises:
         ConfigError: the message lists every unknown key with the nearest allowed one and every value out of range.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import BaseModel, ValidationError
 
     try:
-        return TypeAdapter(kind).validate_python(values)
+        return kind.model_validate(values) if issubclass(kind, BaseModel) else kind(**values)
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems = "; ".join(line for detail in details for line in explain(detail, kind, also=also))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from medtrim.errors import MiningError
 from medtrim.mining.audit_measures import agreement
 from medtrim.mining.pool import PoolConfig, mine_pools
 from medtrim.mining.similarity import EncodedStudies, encode_studies
-from medtrim.types.tables import read_annotations, triplets_to_table
+from medtrim.mining.triplets import MinedTriplets, concatenate
+from medtrim.types.tables import read_annotations
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +50,25 @@ def mining_facts(annotations: Path, *, iterations: int = 500, seed: int = 0) -> 
     try:
         mined = mine_pools(encoded, PoolConfig(iterations=iterations), np.random.default_rng(seed))
     except MiningError:  # no triplet is admissible
-        return count_triplets(encoded, triplets_to_table([]))
-    return count_triplets(encoded, mined.to_table(encoded.study_ids))
+        mined = concatenate([])
+    return count_triplets(encoded, mined)
 
 
-def count_triplets(encoded: EncodedStudies, table: pa.Table) -> MiningFacts:
-    """What anchors share with their positives and negatives in a triplets table of the studies `encoded`.
-
-    Raises:
-        TableError: a triplet names a study that is not among them.
-    """
+def count_triplets(encoded: EncodedStudies, mined: MinedTriplets) -> MiningFacts:
+    """What anchors share with their positives and negatives in triplets of the studies `encoded`."""
     ceiling = PoolConfig().ceiling
     same = encoded.config.weights.disease
-    if not len(table):
+    if not len(mined):
         nan = float("nan")
         return MiningFacts(0, ceiling, same, nan, nan, 0, nan, nan)
-    columns = [encoded.index_of(table[role].to_pylist()) for role in ("anchor", "positive", "negative")]
-    found = agreement(encoded, np.stack(columns, axis=1))
-    scores = table["negative_score"].to_numpy()
+    found = agreement(encoded, mined.indices)
     return MiningFacts(
-        triplets=len(table),
+        triplets=len(mined),
         ceiling=ceiling,
         same_disease=same,
         negatives_sharing=found["negative"]["shares_disease"],
         negatives_normal=found["negative"]["normal"],
-        negatives_from_ceiling=int((scores >= ceiling).sum()),
+        negatives_from_ceiling=int((mined.negative_score >= ceiling).sum()),
         positives_same_diseases=found["positive"]["same_diseases"],
         positives_same_descriptors=found["positive"]["same_descriptors"],
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -49,29 +48,6 @@ SWEPT = ("disease P@10", "fine P@10", "conflict-free @R", "attribute AUC")
 MAPS = 4
 # The objective of the paper.
 PUBLISHED = "medtrim-triplet"
-
-
-@dataclass(frozen=True, slots=True)
-class PageMethod:
-    """A method as the templates know it."""
-
-    key: str
-    label: str
-    description: str
-
-
-@dataclass(frozen=True)
-class PageResults:
-    """What the templates call `r`."""
-
-    facts: Mapping[str, Any]
-    methods: tuple[PageMethod, ...]
-    maps: tuple[EmbeddingMap, ...]
-    results: SuiteResults
-
-    def label(self, key: str) -> str:
-        """What a reader sees for the method `key`."""
-        return self.results.label(key)
 
 
 @dataclass(frozen=True)
@@ -129,14 +105,13 @@ def render(results: SuiteResults, parts: PageParts | None = None) -> str:
     """The page's HTML; the same results and parts give the same bytes."""
     parts = parts or PageParts()
     facts = results.facts
-    methods = tuple(PageMethod(m, results.label(m), facts["methods"][m]["description"]) for m in results.methods)
     order = (*DISEASES, NO_FINDING, SEVERAL)
     held = {p.disease for one in parts.maps for p in one.points}
     return (
         _environment()
         .get_template("page.html")
         .render(
-            r=PageResults(facts, methods, tuple(parts.maps), results),
+            r=results,
             parts=parts,
             css=_asset("report.css") + _asset("suite.css"),
             js=_asset("report.js"),
