@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,17 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "4 studies" in result.output
     assert (folder / "index" / "rejects.parquet").exists()
     return folder / "index"
+
+
+def test_add_passes_over_what_is_there_and_update_writes_it_anew(index: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(index, tmp_path / "index")
+    for command, told in (
+        ("add", "0 studies → {}, 4 were there already"),
+        ("update", "4 studies → {}, 4 of them anew"),
+    ):
+        result = run("index", command, copy, index.parent / "studies.csv")
+        assert result.exit_code == 0, result.output
+        assert told.format(copy) in result.output
 
 
 def test_search_by_text_says_what_agrees(index: Path) -> None:

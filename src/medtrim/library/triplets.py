@@ -162,7 +162,7 @@ def mine_triplets(
             encoded,
             chosen.options,
             seed=seed,
-            patients=_numbers(patients, encoded.study_ids) if patients and method == "corpus" else None,
+            patients=_numbers(patients, encoded.study_ids) if patients is not None and method == "corpus" else None,
             contradictions=loaded.contradictions,
         )
     axes = {axis: dict(levels) for axis, levels in loaded.contradictions.axes.items()}

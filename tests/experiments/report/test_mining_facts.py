@@ -29,9 +29,9 @@ ANNOTATIONS = [
 
 def facts(*triplets: Triplet):  # type: ignore[no-untyped-def]
     encoded = encode_studies(ANNOTATIONS)
-    rows = [encoded.index_of([t.anchor, t.positive, t.negative]) for t in triplets]
+    rows = [encoded.index_of([t.anchor, t.positive, t.negative]) for t in triplets] or np.zeros((0, 3), np.int64)
     scores = np.array([(t.positive_score, t.negative_score) for t in triplets]).reshape(-1, 2)
-    mined = MinedTriplets(np.array(rows).reshape(-1, 3), *scores.T, np.zeros(len(rows), np.int8))
+    mined = MinedTriplets(np.array(rows), *scores.T, np.zeros(len(rows), np.int8))
     return count_triplets(encoded, mined)
 
 
