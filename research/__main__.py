@@ -82,7 +82,7 @@ def text_order(
 DataOption = Annotated[
     Path, typer.Option("--data", help="Folder with manifest.csv: image, patientid, view, brixia_senior_A to F.")
 ]
-PhantomsOption = Annotated[int, typer.Option("--studies", min=100, help="Phantoms; two thirds are trained on.")]
+PhantomsOption = Annotated[int, typer.Option("--studies", min=500, help="Phantoms; two thirds are trained on.")]
 
 
 @app.command("make-model")
