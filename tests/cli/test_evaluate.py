@@ -209,6 +209,17 @@ def test_own_embeddings_without_studies_count_every_study_as_a_patient(folder, t
     assert "a patient of its own" in found.output + found.stderr
 
 
+def test_studies_whose_reports_were_not_read_are_said_to_be_left_out(folder, tmp_path):
+    table = own_embeddings(tmp_path / "e.parquet", ids=[f"s{i}" for i in range(12)], order=np.arange(12))
+    read = [Annotation(f"s{i}", (Finding("edema", "present"),)) for i in range(1, 12)]
+    annotations = [Annotation("s0", (), read=False), *read]
+    write_table(annotations_to_table(annotations), tmp_path / "a.parquet", Provenance("annotations"))
+    found = run("evaluate", "--embeddings", table, "--annotations", tmp_path / "a.parquet", "-o", tmp_path / "out")
+    assert found.exit_code == 0, found.output
+    assert "11 studies of 11 patients" in found.output
+    assert "studies left out: 1" in found.output + found.stderr
+
+
 def test_own_embeddings_that_lack_studies_or_a_source_are_refused(folder, tmp_path):
     table = own_embeddings(tmp_path / "e.parquet", ids=[f"s{i}" for i in range(40)], order=np.arange(40))
     truth = ("--annotations", folder / "a.parquet", "-o", tmp_path / "out")

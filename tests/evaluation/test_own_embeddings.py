@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -163,6 +165,16 @@ def test_an_evaluation_set_holds_one_order_of_studies(corpus, vectors):
     aligned = EvaluationSet.align(backwards, corpus.annotations, dict(zip(ids, ids, strict=True)))
     assert aligned.embeddings.study_ids == reference.study_ids == tuple(sorted(ids))
     assert evaluate_embeddings(aligned, method="m").study_ids == tuple(sorted(ids))
+
+
+def test_studies_whose_reports_were_not_read_are_named_and_counted(corpus, vectors):
+    ids, image, text = vectors
+    annotations = [replace(a, read=a.study_id not in ids[:2]) for a in corpus.annotations]
+    embeddings = gather_embeddings(image, text, study_ids=ids)
+    aligned = EvaluationSet.align(embeddings, annotations, dict(zip(ids, ids, strict=True)))
+    assert aligned.unread == tuple(sorted(ids[:2]))
+    facts = evaluate_embeddings(aligned, method="m").facts
+    assert (facts["studies"], facts["unread"]) == (len(ids) - 2, 2)
 
 
 def test_two_sides_of_different_width_make_no_embeddings():

@@ -73,7 +73,7 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Studies encoded at once.")] = 64,
     device: Annotated[str, typer.Option(help=devices.HELP)] = devices.AUTO,
     engine: Annotated[
-        Engine, typer.Option(help="Who embeds: this process, or Ray Data (medtrim[ray]).")
+        Engine, typer.Option(help="Who embeds: this process, or Ray Data (medtrim\\[ray]).")
     ] = Engine.process,
     workers: Annotated[int, typer.Option(min=1, help="Ray actors, with --engine ray.")] = 1,
     strict: Annotated[bool, typer.Option(help="Exit with an error if a study was left out.")] = False,
@@ -284,6 +284,11 @@ def _show(result: EvaluationResult) -> None:
     for f in result.figures:
         if f.label == "macro":
             say(f"{f.task} {f.metric}: {with_interval(f)}")
+    if unread := facts.get("unread"):
+        warn(
+            f"studies left out: {unread}, in whose reports nothing is recognised: their findings are unknown",
+            label="note:",
+        )
     if facts["trivial"]:
         warn(
             f"{', '.join(facts['trivial'])} reach past the gallery of {facts['studies']} studies: "

@@ -249,6 +249,7 @@ def _facts(
     settings["contradictions"] = sorted(options.contradictions.axes)
     return {
         "studies": len(test.reference),
+        "unread": len(test.unread),
         "patients": len(set(test.patients)),
         "normal": int(test.reference.is_normal.sum()),
         "distinct_findings": len(np.unique(test.reference.fine)),

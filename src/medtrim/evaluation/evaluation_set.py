@@ -21,7 +21,8 @@ from medtrim.types.tables import annotation_table, shown_ids
 class EvaluationSet:
     """Studies to evaluate on: row i of the embeddings, of the truth and of `patients` is the same study.
 
-    `align` makes one from parts in any order.
+    `align` makes one from parts in any order. `unread` names the studies that it left out since their reports were
+    not read.
 
     Raises:
         EmbeddingsError: the study ids of embeddings and truth are not equal, in the same order.
@@ -31,6 +32,7 @@ class EvaluationSet:
     embeddings: Embeddings
     reference: Reference
     patients: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises where the parts do not belong together row by row."""
@@ -53,8 +55,8 @@ class EvaluationSet:
     ) -> EvaluationSet:
         """Bring embeddings, truth and patients into one order, that of the sorted study ids.
 
-        Annotations and patients of other studies are passed over. A study whose report was not read is left out:
-        its findings are unknown, and it does not count as normal.
+        Annotations and patients of other studies are passed over. A study whose report was not read is left out
+        (`unread` names it): its findings are unknown, and it does not count as normal.
 
         Raises:
             EmbeddingsError: an embedded study has no annotation. TableError: one has no patient.
@@ -77,4 +79,5 @@ class EvaluationSet:
         if without:
             raise TableError(f"{len(without)} embedded studies without a patient: {shown_ids(without)}")
         reference = make_reference(read, diseases=options.diseases, contradictions=options.contradictions)
-        return cls(embeddings.select(ordered), reference, tuple(patients[s] for s in ordered))
+        unread = tuple(sorted(set(embeddings.study_ids) - set(ordered)))
+        return cls(embeddings.select(ordered), reference, tuple(patients[s] for s in ordered), unread)

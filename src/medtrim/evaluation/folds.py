@@ -54,6 +54,7 @@ def pool_folds(folds: Sequence[EvaluationResult]) -> EvaluationResult:
         facts={
             "folds": len(folds),
             "studies": sum(int(result.facts.get("studies", 0)) for result in folds),
+            "unread": sum(int(result.facts.get("unread", 0)) for result in folds),
             "patients": sum(int(result.facts.get("patients", 0)) for result in folds),
         },
         study_ids=tuple(ids),
