@@ -70,6 +70,14 @@ def test_a_report_demands_nothing() -> None:
             ],
             CONTRADICTED,
         ),
+        (
+            FindingQuery("pleural effusion", side=("left",), severity=("large",)),
+            [
+                Finding("pleural effusion", "present", ("moderate",), ("left",)),
+                Finding("pleural effusion", "present", (), ("left",)),
+            ],
+            CONTRADICTED,
+        ),
     ],
 )
 def test_match_of_a_finding(query: FindingQuery, findings: list[Finding], expected: float) -> None:

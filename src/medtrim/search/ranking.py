@@ -42,14 +42,17 @@ class Matcher:
         """How far `findings` (of a read report) have what `query` asks for, in [0, 1].
 
         The best of the study's findings of that disease counts: "small left, large right
-        effusion" meets neither "large left" nor "small right" in full. For a denied query it is 1 where no finding
-        meets the stated one, else 0.
+        effusion" meets neither "large left" nor "small right" in full. A finding that says less than another of its
+        disease does not: an impression "left effusion" takes nothing back of "moderate left effusion". For a denied
+        query it is 1 where no finding meets the stated one, else 0.
         """
         reported = [f for f in findings if f.assertion in REPORTED and f.disease != NO_FINDING]
         if query.disease == NO_FINDING:
             return float(bool(reported) == query.denied)
-        best = max((self._described(query, f) for f in reported if query.disease in ("", f.disease)), default=0.0)
-        return float(best <= CONTRADICTED) if query.denied else best
+        meant = [f for f in reported if query.disease in ("", f.disease)]
+        if query.denied:
+            return float(max((self._described(query, f) for f in meant), default=0.0) <= CONTRADICTED)
+        return max((self._described(query, f) for f in meant if not _says_less(f, meant)), default=0.0)
 
     def study(self, wanted: Wanted, study: Candidate) -> tuple[float | None, bool]:
         """Mean match of all findings asked for, and whether the study has every must-have.
@@ -78,13 +81,20 @@ class Matcher:
 
 def describes(query: FindingQuery, finding: Finding, contradictions: Contradictions) -> float:
     """How far a reported finding of the disease asked for has the descriptors asked for."""
-    asked = query.descriptors
-    said = {*finding.adjectives, *finding.directions, finding.change or ""}
+    asked, said = query.descriptors, _said(finding)
     if any(contradictions.conflict(axis, asked, said) for axis in contradictions.axes):
         return CONTRADICTED
     if not asked:
         return 1.0
     return SILENT + (1 - SILENT) * sum(word in said for word in asked) / len(asked)
+
+
+def _said(finding: Finding) -> set[str]:
+    return {*finding.adjectives, *finding.directions, *([finding.change] if finding.change else ())}
+
+
+def _says_less(finding: Finding, findings: Sequence[Finding]) -> bool:
+    return any(f.disease == finding.disease and _said(finding) < _said(f) for f in findings)
 
 
 def match_lacking(wanted: Wanted) -> float:
