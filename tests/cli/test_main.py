@@ -56,6 +56,11 @@ def test_the_package_runs_as_the_command(monkeypatch, capsys):
     assert capsys.readouterr().out == f"medtrim {medtrim_version()}\n"
 
 
+@pytest.mark.parametrize("command", [("annotate",), ("data", "cache"), ("evaluate",), ("index", "build")])
+def test_help_names_the_extra_in_its_brackets(run, command):
+    assert "medtrim[ray]" in "".join(run(*command, "--help").out.split())
+
+
 @pytest.mark.parametrize("name", ["[/x].csv", "[abc].csv", "[red]"])
 def test_brackets_in_an_error_are_no_markup(run, tmp_path, name):
     found = run("annotate", tmp_path / name, "-o", tmp_path / "a.parquet")

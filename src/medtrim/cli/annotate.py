@@ -40,7 +40,7 @@ def annotate(
         list[Path] | None, typer.Option(help="YAML laid over the default ontology; may be given several times.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes; the table is the same for any number.")] = 1,
-    engine: Annotated[Engine, typer.Option(help="Local processes, or Ray Data (medtrim[ray]).")] = Engine.process,
+    engine: Annotated[Engine, typer.Option(help="Local processes, or Ray Data (medtrim\\[ray]).")] = Engine.process,
     compare: Annotated[
         Path | None,
         typer.Option(help="Another annotations table, or CheXpert-style labels: list where the two disagree."),

@@ -51,7 +51,11 @@ def import_(
     ] = "required",
     view: Annotated[str, typer.Option(help="Views to keep: all (frontal ones first), frontal or lateral.")] = "all",
     split: Annotated[
-        str, typer.Option(help="Shares for patients without a split, such as train=0.8,val=0.1,test=0.1; or none.")
+        str,
+        typer.Option(
+            help="Shares of patients without a split, such as train=.8,test=.2; or none.",
+            show_default="train 0.8, val 0.1, test 0.1",
+        ),
     ] = "train=0.8,val=0.1,test=0.1",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
     encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
@@ -174,7 +178,7 @@ def cache(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads, or Ray actors; all cores by default.")
     ] = None,
-    engine: Annotated[Engine, typer.Option(help="This machine, or Ray Data (medtrim[ray]).")] = Engine.process,
+    engine: Annotated[Engine, typer.Option(help="This machine, or Ray Data (medtrim\\[ray]).")] = Engine.process,
     strict: Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")] = False,
 ) -> None:
     """Decode images once into a memory-mapped cache; run again to add studies or to go on after a break."""

@@ -80,13 +80,17 @@ def run(
         list[str] | None, typer.Option(help="FIELD=COLUMN where a column has an unusual name; repeatable.")
     ] = None,
     image_root: Annotated[Path | None, typer.Option(help="Folder that relative image paths start from.")] = None,
-    layout: Annotated[str, typer.Option(help="auto, table, text, openi, mimic-cxr or chexpert-plus.")] = "auto",
+    layout: Annotated[str, typer.Option(help="auto, or a layout of `medtrim data import`.")] = "auto",
     patients: Annotated[
         str, typer.Option(help="required; or study: every study is a patient of its own.")
     ] = "required",
     encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
     split: Annotated[
-        str, typer.Option(help="Shares by patient for studies without a split.")
+        str,
+        typer.Option(
+            help="Shares of patients without a split, such as train=.8,test=.2.",
+            show_default="train 0.7, val 0.1, test 0.2",
+        ),
     ] = "train=0.7,val=0.1,test=0.2",
     methods: Methods = DEFAULT_METHODS,
     recipe: Annotated[

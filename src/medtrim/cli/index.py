@@ -31,7 +31,7 @@ ImageRoot = Annotated[
 Split = Annotated[str | None, typer.Option(help="Only studies of this split.")]
 Device = Annotated[str, typer.Option(help=devices.HELP)]
 Strict = Annotated[bool, typer.Option(help="Exit with an error if anything was rejected.")]
-Who = Annotated[Engine, typer.Option("--engine", help="Who embeds: this process, or Ray Data (medtrim[ray]).")]
+Who = Annotated[Engine, typer.Option("--engine", help="Who embeds: this process, or Ray Data (medtrim\\[ray]).")]
 Workers = Annotated[int, typer.Option(min=1, help="Ray actors, with --engine ray.")]
 
 

@@ -63,7 +63,10 @@ def _explicit(found: list[str], columns: Mapping[str, str], table: str) -> dict[
     columns = {"images" if field == "image" else field: column for field, column in columns.items()}
     unknown = [field for field in columns if field not in FIELDS]
     if unknown:
-        raise ConfigError(f"columns: unknown field {unknown[0]!r}; the fields are {', '.join(FIELDS)}")
+        raise ConfigError(
+            f"columns: unknown field {unknown[0]!r}; the fields are {', '.join(FIELDS)} "
+            "(other columns are kept as they are)"
+        )
     absent = [name for name in columns.values() if name not in found]
     if absent:
         raise TableError(f"{table}: no column {absent[0]!r}{nearest(absent[0], found)}")

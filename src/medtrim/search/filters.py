@@ -135,7 +135,10 @@ class Filters:
             raise ConfigError("said goes with a disease, and without a side")
         for name in self.columns:
             if name not in columns:
-                raise ConfigError(f"the index has no column {name!r}; it has: {', '.join(columns) or 'none'}")
+                raise ConfigError(
+                    f"the index has no column {name!r}; it has: {', '.join(columns) or 'none'} "
+                    "(medtrim index --column NAME keeps a column of the studies table)"
+                )
 
     def conditions(self, columns: Sequence[str] = ()) -> list[Condition]:
         """Conditions on the index's table, whose further columns are `column_0` … in the order of `columns`."""
