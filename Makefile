@@ -68,27 +68,27 @@ docs: setup
 test-slow: setup chromium
 	$(BIN)/pytest -m "slow or hypothesis" --hypothesis-profile thorough
 
-# The README's table and docs/results.md: eleven methods, three seeds, judged on a second generator too; about an hour on two quiet cores.
+# Eleven methods, three seeds, judged on a second generator too; about an hour on two quiet cores.
 experiments: setup
 	$(BIN)/medtrim experiment readme --output runs/experiments
-	$(BIN)/python -m research suite runs/experiments --into README.md --docs docs/results.md
+	$(BIN)/python -m research suite runs/experiments --docs docs/results.md
 
 # Four of the methods alone, judged on a second generator; about 25 minutes on two quiet cores.
 experiments-unseen: setup
 	$(BIN)/medtrim experiment unseen --output runs/experiments-unseen
 	$(BIN)/python -m research suite runs/experiments-unseen --docs docs/results.md
 
-# The same methods with five seeds.
+# The README's table and the first section of docs/results.md: the same with five seeds; about 75 minutes on two quiet cores.
 experiments-five-seeds: setup
 	$(BIN)/medtrim experiment readme --seed 0 --seed 1 --seed 2 --seed 3 --seed 4 --output runs/experiments-five-seeds
-	$(BIN)/python -m research suite runs/experiments-five-seeds --docs docs/results.md
+	$(BIN)/python -m research suite runs/experiments-five-seeds --into README.md --docs docs/results.md
 
 # The objective and the sampling apart, five seeds; about 25 minutes.
 experiments-controls: setup
 	$(BIN)/medtrim experiment controls --output runs/experiments-controls
 	$(BIN)/python -m research suite runs/experiments-controls --docs docs/results.md
 
-# Six of the methods with the prior of readings that MedTrim's objective learns with; about half an hour.
+# The same methods with the prior of readings that MedTrim's objective learns with; about 50 minutes on two quiet cores.
 experiments-prior: setup
 	$(BIN)/medtrim experiment prior --output runs/experiments-prior
 	$(BIN)/python -m research suite runs/experiments-prior --docs docs/results.md
