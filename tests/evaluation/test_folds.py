@@ -23,7 +23,7 @@ def fold_of(
     rows = np.arange(len(values))
     figure = figure_of(query_values, rows, bootstrap, direction="i2t", group="all", own_in_gallery=True)
     ids = tuple(f"{name}{i}" for i in rows)
-    facts = {"studies": len(values), "patients": bootstrap.patients}
+    facts = {"studies": len(values), "patients": bootstrap.patients, "unread": 1}
     return EvaluationResult("m", (figure,), f"print of {name}", facts=facts, study_ids=ids)
 
 
@@ -67,7 +67,7 @@ def test_where_all_queries_succeed_the_interval_has_a_width():
 def test_facts_and_fingerprint_are_of_all_folds_in_order():
     one, two = fold_of("a", np.ones(4)), fold_of("b", np.zeros(6))
     pooled = pool_folds([one, two])
-    assert pooled.facts == {"folds": 2, "studies": 10, "patients": 5}
+    assert pooled.facts == {"folds": 2, "studies": 10, "patients": 5, "unread": 2}
     assert pooled.study_ids == (*one.study_ids, *two.study_ids)
     assert pooled.fingerprint == pool_folds([one, two]).fingerprint != pool_folds([two, one]).fingerprint
 
