@@ -69,8 +69,8 @@ class ModelSection(Section):
         activation_checkpointing: trade a second forward pass for memory.
         reads: what the text side takes: the `report`, or the `findings` that OBER reads in it, as a caption in
             canonical words (`medtrim.entities.captions_of`), which does not depend on a hospital's wording. The
-            checkpoint remembers it for evaluation, search and whoever goes on from it: with `checkpoint` None, the
-            default, is what that reads; without, the report.
+            checkpoint remembers it for evaluation, search and further training: None, the default, takes the value
+            of `checkpoint`, or the report where there is none.
     """
 
     preset: Literal["tiny", "paper"] = "tiny"
