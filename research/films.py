@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from medtrim.data.images import Fit, load_square
 from medtrim.errors import TableError
 
+MANIFEST = "manifest.csv"
 Floats = NDArray[np.float64]
 # BrixIA's zones A to F (Borghesi & Maroldi 2020), 0 to 3 each. The patient's right is on the picture's left.
 ZONES = tuple((side, row) for side in ("right", "left") for row in ("upper", "middle", "lower"))
@@ -42,20 +43,29 @@ class ScoredFilms:
         return np.stack([load_square(path, size, fit=fit, equalize=equalize) for path in self.paths])
 
 
+def frontal_rows(folder: Path, *, columns: str) -> list[dict[str, str]]:
+    """The rows of `folder/manifest.csv` but those of lateral films; `columns` are named where there is no manifest.
+
+    Raises:
+        TableError: there is no manifest.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise TableError(f"{path} does not exist: a manifest with image, patientid, view and {columns}")
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if not row.get("view", "").strip().upper().startswith("L")]
+
+
 def read_films(folder: Path) -> ScoredFilms:
     """The scored frontal films of `folder/manifest.csv`.
 
     Raises:
         TableError: there is no manifest, or no scored film in it.
     """
-    path = folder / "manifest.csv"
-    if not path.is_file():
-        raise TableError(f"{path} does not exist: a manifest with image, patientid, view and brixia_senior_A to F")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if _scores(row, READERS[0]) is not None]
-    rows = [row for row in rows if not row.get("view", "").strip().upper().startswith("L")]
+    rows = frontal_rows(folder, columns="brixia_senior_A to F")
+    rows = [row for row in rows if _scores(row, READERS[0]) is not None]
     if not rows:
-        raise TableError(f"{path}: no frontal film has scores of all six zones")
+        raise TableError(f"{folder / MANIFEST}: no frontal film has scores of all six zones")
     unknown = [float("nan")] * len(ZONES)
     return ScoredFilms(
         paths=tuple(folder / row["image"] for row in rows),

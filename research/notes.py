@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from medtrim.training.concepts import Concept, ConceptTable, concept_table
 from medtrim.types import Provenance, Study
 from medtrim.types.annotation_table import AnnotationTable
 from medtrim.types.tables import studies_to_table, write_table
-from research.films import ZONES
+from research.films import MANIFEST, ZONES, frontal_rows
 from research.prompts import direction
 from research.zone_scores import RESAMPLES, Measured, likeness, own_pairs
 
@@ -81,11 +80,7 @@ def read_noted_films(folder: Path) -> NotedFilms:
     Raises:
         TableError: there is no manifest, or no such note in it.
     """
-    path = folder / "manifest.csv"
-    if not path.is_file():
-        raise TableError(f"{path} does not exist: a manifest with image, patientid, view and text")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [r for r in csv.DictReader(file) if not r.get("view", "").strip().upper().startswith("L")]
+    rows = frontal_rows(folder, columns="text")
     first = {(r.get("text") or "").strip(): r for r in reversed(rows)}
     noted = [r for r in rows if (r.get("text") or "").strip() and first[r["text"].strip()] is r]
     found = medtrim.annotate(
@@ -94,7 +89,9 @@ def read_noted_films(folder: Path) -> NotedFilms:
     read = found.filter(found.column("read"))
     kept = [noted[int(row)] for row in read.column("study_id").to_pylist()]
     if not kept:
-        raise TableError(f"{path}: no frontal film has a note in the column text of which OBER reads something")
+        raise TableError(
+            f"{folder / MANIFEST}: no frontal film has a note in the column text of which OBER reads something"
+        )
     annotations = _numbered(read)
     encoded = encode_studies(AnnotationTable(annotations))
     table = concept_table(encoded)

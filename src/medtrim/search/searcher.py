@@ -214,8 +214,9 @@ class Searcher:
 
     def _answer(self, query: Query) -> SearchResult:
         picture = self._picture(query)
-        wanted = self._understand(query)
-        vector, cut = self._vector(query, picture)
+        said = self._said(query)
+        wanted = self._understand(query, said)
+        vector, cut = self._vector(query, picture, said)
         ranked, closest = self._ranked(query, wanted, vector)
         if query.one_per_patient:
             ranked = first_of_each_patient(ranked)
@@ -293,14 +294,20 @@ class Searcher:
     def understand(self, query: Query) -> Wanted:
         """The findings that `query` asks for: those given, else what is read from its text or its study."""
         self.reload()
-        return copy(self)._understand(query)
+        reader = copy(self)
+        return reader._understand(query, reader._said(query))
 
-    def _understand(self, query: Query) -> Wanted:
+    def _said(self, query: Query) -> tuple[Finding, ...]:
+        """What is recognised in the query's words."""
+        if not query.text.strip():
+            return ()
+        with self._lock:
+            return tuple(self.recognize(query.text))
+
+    def _understand(self, query: Query, said: Sequence[Finding]) -> Wanted:
         read = Wanted()
         if query.text.strip():
-            with self._lock:
-                findings = tuple(self.recognize(query.text))
-            read = read_query(query.text, findings, contradictions=self.contradictions)
+            read = read_query(query.text, said, contradictions=self.contradictions)
         elif query.study_id:
             findings = self._index.study(query.study_id).findings
             like = read_query("", findings, contradictions=self.contradictions)
@@ -321,16 +328,15 @@ class Searcher:
             picture: Vector = self.encoder.images([query.image])[0]
             return picture
 
-    def _vector(self, query: Query, picture: Vector | None) -> tuple[Vector, bool]:
+    def _vector(self, query: Query, picture: Vector | None, said: Sequence[Finding]) -> tuple[Vector, bool]:
         """The query's unit vector [D] (of picture and words, their weighted mean), and whether its text was cut."""
         if picture is not None and not query.text.strip():
             return picture, False
         with self._lock:
-            findings = self.recognize(query.text)
-            text = self.encoder.as_read(query.text, findings or None)
+            text = self.encoder.as_read(query.text, said or None)
             cut = self.encoder.is_cut(text)
             if cut and text == query.text:
-                spans = [("", m.start) for f in findings for m in f.mentions if m.role == "disease"]
+                spans = [("", m.start) for f in said for m in f.mentions if m.role == "disease"]
                 text = " ".join(arrange({"": text}, spans))
             words: Vector = self.encoder.text(text)
         if picture is None:
